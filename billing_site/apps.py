@@ -1,0 +1,5 @@
+from django.apps import AppConfig
+
+
+class BillingSiteConfig(AppConfig):
+    name = "billing_site"

@@ -1,0 +1,276 @@
+"""Settings, read from the environment (and `.env`). docs/settings.md lists every variable.
+
+One rule decides between trying out and production: SITE_URL. An https address switches on
+everything a public site needs (secure cookies, HSTS, redirects); `manage.py check` refuses the rest.
+"""
+
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONE, SELF
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+VAR_DIR = BASE_DIR / "var"
+
+env = environ.Env()
+environ.Env.read_env(BASE_DIR / ".env")
+
+
+def local_secret_key() -> str:
+    """A random key kept in var/, so that trying the site needs no configuration."""
+    path = VAR_DIR / "secret_key"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(50))
+    return path.read_text()
+
+
+DEBUG = env.bool("DEBUG", default=False)
+SECRET_KEY = env.str("SECRET_KEY", default="") or local_secret_key()
+SECRET_KEY_IS_LOCAL = not env.str("SECRET_KEY", default="")
+SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
+ALLOWED_HOSTS = env.list(
+    "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", urlsplit(SITE_URL).hostname or "localhost"]
+)
+IS_PUBLIC = SITE_URL.startswith("https://")
+
+# Databases ---------------------------------------------------------------------------------------
+
+EMBEDDED_POSTGRES = {
+    "ENGINE": "billing_site.embedded_postgres.backend",
+    "NAME": "billing_site",
+    "PGDATA": VAR_DIR / "postgres",
+    "PGMAIN": "billing_site",
+}
+DATABASE_URL = env.str("DATABASE_URL", default="")
+DATABASES = {"default": env.db_url_config(DATABASE_URL) if DATABASE_URL else EMBEDDED_POSTGRES}
+_database = DATABASES["default"]
+DATABASE_ENGINE = _database["ENGINE"].rsplit(".", 1)[-1]
+USES_POSTGRES = DATABASE_ENGINE in {"backend", "postgresql", "psycopg"}
+_database["CONN_MAX_AGE"] = None  # a connection per request costs three quarters of the throughput
+_database["CONN_HEALTH_CHECKS"] = True
+if USES_POSTGRES:
+    _database.setdefault("OPTIONS", {}).update(
+        server_side_binding=True,  # prepared statements: a third less CPU per spend
+        options="-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s",
+    )
+elif DATABASE_ENGINE == "mysql":
+    import pymysql
+
+    pymysql.install_as_MySQLdb()
+    # Under REPEATABLE READ a sum read after the lock still sees the old snapshot.
+    _database.setdefault("OPTIONS", {}).update(
+        charset="utf8mb4",
+        isolation_level="read committed",
+        init_command="SET innodb_lock_wait_timeout=5",
+    )
+elif DATABASE_ENGINE == "sqlite3":
+    # SQLite ignores SELECT FOR UPDATE; taking the write lock at BEGIN is what locks here.
+    _database.setdefault("OPTIONS", {}).update(
+        transaction_mode="IMMEDIATE",
+        timeout=20,
+        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    )
+    _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+# Applications ------------------------------------------------------------------------------------
+
+INSTALLED_APPS = [
+    "unfold",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "csp",
+    "django_htmx",
+    "djstripe",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "rest_framework",
+    "billing_site.accounts",
+    "billing_site.embedded_postgres",
+    "billing_site.sandbox",
+    "credits",
+    "generation",
+    "billing_site",
+]
+if USES_POSTGRES:
+    INSTALLED_APPS.append("procrastinate.contrib.django")  # its tables exist for PostgreSQL only
+    PROCRASTINATE_IMPORT_PATHS = ["generation.tasks"]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+]
+ROOT_URLCONF = "billing_site.urls"
+WSGI_APPLICATION = "billing_site.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# People ------------------------------------------------------------------------------------------
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": f"django.contrib.auth.password_validation.{name}"}
+    for name in (
+        "UserAttributeSimilarityValidator",
+        "MinimumLengthValidator",
+        "CommonPasswordValidator",
+        "NumericPasswordValidator",
+    )
+]
+ACCOUNT_LOGIN_METHODS = {"email"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
+ACCOUNT_USER_MODEL_USERNAME_FIELD = None
+ACCOUNT_EMAIL_VERIFICATION = "mandatory"
+ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "dashboard"
+ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+
+EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
+vars().update(env.email_url_config(EMAIL_URL))
+DEFAULT_FROM_EMAIL = f"billing@{urlsplit(SITE_URL).hostname}"
+
+# Language, time, files ---------------------------------------------------------------------------
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", "English")]
+TIME_ZONE = "UTC"
+USE_TZ = True
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "staticfiles"
+STATICFILES_DIRS = [BASE_DIR / "billing_site" / "static"]
+WHITENOISE_USE_FINDERS = not IS_PUBLIC  # trying out needs no collectstatic
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"
+        if IS_PUBLIC
+        else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+
+# Security ----------------------------------------------------------------------------------------
+
+SESSION_COOKIE_AGE = 12 * 3600
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = IS_PUBLIC
+CSRF_TRUSTED_ORIGINS = [SITE_URL]
+SECURE_HSTS_SECONDS = 31_536_000 if IS_PUBLIC else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = IS_PUBLIC
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if IS_PUBLIC else None
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
+CONTENT_SECURITY_POLICY = {
+    # unfold's Alpine evaluates expressions and sets style attributes; our own pages do neither.
+    "EXCLUDE_URL_PREFIXES": ["/admin/"],
+    "DIRECTIVES": {
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "font-src": [SELF],
+        "connect-src": [SELF],
+        "form-action": [SELF],
+        "base-uri": [NONE],
+        "frame-ancestors": [NONE],
+    },
+}
+
+# API ---------------------------------------------------------------------------------------------
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "billing_site.accounts.authentication.ApiKeyAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "credits.problems.problem_response",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "billing_site API",
+    "DESCRIPTION": "Balances, ledger and generations. Errors are RFC 9457 problem documents.",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+}
+
+# Stripe ------------------------------------------------------------------------------------------
+
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
+STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+# dj-stripe checks the shape of a key at start, also where the site sells nothing yet.
+_djstripe_key = STRIPE_SECRET_KEY or "sk_test_" + "0" * 24
+STRIPE_LIVE_SECRET_KEY = _djstripe_key if STRIPE_LIVE_MODE else ""
+STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else _djstripe_key
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+# dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, take 1 s.
+MIGRATION_MODULES = {"djstripe": "credits.payments.djstripe_migrations"}
+
+# Credits -----------------------------------------------------------------------------------------
+
+# A renewal's payment arrives after the period has turned; the old credits live that much longer.
+SUBSCRIPTION_GRACE = timedelta(days=3)
+PROMOTIONAL_DAYS = 30  # life of goodwill credits that nobody gave another date
+
+# Generation --------------------------------------------------------------------------------------
+
+GENERATION_BASE_URL = env.str("GENERATION_BASE_URL", default="")  # empty: the local model
+GENERATION_API_KEY = env.str("GENERATION_API_KEY", default="")
+GENERATION_MODEL = env.str("GENERATION_MODEL", default="")  # empty: the first that the API lists
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": "WARNING"},
+    "loggers": {
+        name: {"level": "INFO"} for name in ("billing_site", "credits", "generation")
+    },
+}

@@ -1,0 +1,163 @@
+"""Every read of the money core that is worth a name. Nothing here writes or locks."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db.models import Min, Q, QuerySet, Sum
+
+from credits.audit import find_imbalances
+from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, Pool, RetailToken
+
+__all__ = [
+    "Balance",
+    "Expiry",
+    "LotStory",
+    "balance",
+    "balance_at",
+    "explain",
+    "find_imbalances",
+    "history",
+    "offers",
+]
+
+TokenState = RetailToken.State
+
+
+@dataclass(frozen=True)
+class Expiry:
+    """`amount` credits end at `at` unless they are spent before."""
+
+    amount: int
+    at: datetime
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What an account has, in credits (and retail tokens, in pieces)."""
+
+    pools: dict[str, int]
+    retail_tokens: int
+    owed: int
+    held: int
+    next_expiry: Expiry | None
+
+    @property
+    def available(self) -> int:
+        return sum(self.pools.values())
+
+
+@dataclass(frozen=True)
+class LotStory:
+    """What became of one lot: `granted` = the other numbers added up."""
+
+    lot: CreditLot
+    granted: int
+    remaining: int
+    frozen: int
+    used: int
+    expired: int
+    carried_over: int
+    clawed_back: int
+
+
+def balance(*, account_id: int, now: datetime) -> Balance:
+    """The balance now. Lots that have ended do not count, also before expire_due has run."""
+    account = Account.objects.get(pk=account_id)
+    pools = {
+        Pool.SUBSCRIPTION.value: account.subscription_credits,
+        Pool.PROMOTIONAL.value: account.promotional_credits,
+        Pool.BULK.value: account.bulk_credits,
+    }
+    open_lots = CreditLot.objects.filter(account_id=account_id, remaining__gt=0)
+    ended = open_lots.filter(expires_at__lte=now).values("pool").annotate(left=Sum("remaining"))
+    for row in ended:
+        pools[row["pool"]] -= row["left"]
+    return Balance(
+        pools=pools,
+        retail_tokens=_tokens(account_id).filter(state=TokenState.AVAILABLE).count(),
+        owed=account.owed,
+        held=_sum(Hold.objects.filter(account_id=account_id, state=Hold.State.OPEN), "amount"),
+        next_expiry=_next_expiry(open_lots.filter(expires_at__gt=now)),
+    )
+
+
+def balance_at(*, account_id: int, moment: datetime) -> Balance:
+    """The balance as it was at a past moment, from the lines written until then.
+
+    Two numbers are taken from states, not lines: a token counts as available from its issue to its
+    use, and a hold counts from its taking to its settlement.
+    """
+    lines = LedgerEntry.objects.filter(account_id=account_id, created_at__lte=moment)
+    last = lines.order_by("-sequence").first()
+    holds = Hold.objects.filter(account_id=account_id, created_at__lte=moment)
+    tokens = _tokens(account_id).filter(created_at__lte=moment)
+    pools = {pool: _balance_after(lines, pool) for pool in Pool.values}
+    for lot in _lots_ended_unwritten(account_id, moment):
+        pools[lot.pool] -= lot.remaining
+    return Balance(
+        pools=pools,
+        retail_tokens=tokens.filter(Q(settled_at__gt=moment) | Q(settled_at=None)).count(),
+        owed=last.owed_after if last else 0,
+        held=_sum(holds.filter(Q(settled_at__gt=moment) | Q(settled_at=None)), "amount"),
+        next_expiry=None,
+    )
+
+
+def history(*, account_id: int) -> QuerySet[LedgerEntry]:
+    """The account's ledger lines, newest first."""
+    return LedgerEntry.objects.filter(account_id=account_id).order_by("-sequence")
+
+
+def explain(*, account_id: int) -> Iterator[LotStory]:
+    """Why the balance is what it is: every lot, newest first, and what became of its credits."""
+    lots = CreditLot.objects.filter(account_id=account_id).order_by("-id")
+    moved: dict[int, dict[str, int]] = {lot.pk: {} for lot in lots}
+    lines = LedgerEntry.objects.filter(account_id=account_id).exclude(id__in=moved)
+    for row in lines.values("lot_id", "kind").annotate(sum=Sum("amount")):
+        moved[row["lot_id"]][row["kind"]] = -row["sum"]
+    for lot in lots:
+        yield _story(lot, moved[lot.pk])
+
+
+def offers() -> QuerySet[Offer]:
+    """What is for sale, in the order of the price list."""
+    return Offer.objects.filter(active=True).order_by("order", "slug")
+
+
+def _story(lot: CreditLot, moved: dict[str, int]) -> LotStory:
+    kind = LedgerEntry.Kind
+    used = (kind.HOLD, kind.RELEASE, kind.REFUND, kind.ADJUST)
+    return LotStory(
+        lot=lot,
+        granted=lot.granted,
+        remaining=lot.remaining,
+        frozen=lot.frozen,
+        used=sum(moved.get(name, 0) for name in used),
+        expired=moved.get(kind.EXPIRE, 0),
+        carried_over=moved.get(kind.ROLLOVER, 0),
+        clawed_back=moved.get(kind.CLAW_BACK, 0) + moved.get(kind.REPAY, 0),
+    )
+
+
+def _tokens(account_id: int) -> QuerySet[RetailToken]:
+    return RetailToken.objects.filter(account_id=account_id)
+
+
+def _balance_after(lines: QuerySet[LedgerEntry], pool: str) -> int:
+    last = lines.filter(pool=pool).order_by("-sequence").first()
+    return last.balance_after if last else 0
+
+
+def _lots_ended_unwritten(account_id: int, moment: datetime) -> QuerySet[CreditLot]:
+    """Lots that had ended at `moment` but whose expiry line is still to be written."""
+    return CreditLot.objects.filter(account_id=account_id, expires_at__lte=moment, remaining__gt=0)
+
+
+def _next_expiry(lots: QuerySet[CreditLot]) -> Expiry | None:
+    at = lots.aggregate(at=Min("expires_at"))["at"]
+    return Expiry(amount=_sum(lots.filter(expires_at=at), "remaining"), at=at) if at else None
+
+
+def _sum(rows: QuerySet, field: str) -> int:  # type: ignore[type-arg]
+    return rows.aggregate(sum=Sum(field))["sum"] or 0

@@ -1,0 +1,60 @@
+"""Every write to the money core: keyword-only functions, each one short transaction.
+
+All of them take the account row first (credits.books), take time as `now=`, whole credits as
+positive integers, and may be repeated: the same key with the same arguments returns the first result.
+They join the caller's transaction if there is one, and never call the network.
+"""
+
+from credits.books import AccountNotFound
+from credits.services.accounts import freeze_account, open_account, unfreeze_account
+from credits.services.corrections import Direction, adjust, claw_back, freeze_lot, unfreeze_lot
+from credits.services.errors import (
+    AccountFrozen,
+    CreditsError,
+    HoldAlreadySettled,
+    IdempotencyConflict,
+    InsufficientCredits,
+    InvalidAmount,
+    RetailTokenUnavailable,
+)
+from credits.services.grants import grant, reset_subscription
+from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
+from credits.services.retail import (
+    issue_retail_token,
+    reserve_retail_token,
+    return_retail_token,
+    revoke_retail_token,
+    use_retail_token,
+)
+
+__all__ = [
+    "AccountFrozen",
+    "AccountNotFound",
+    "CreditsError",
+    "Direction",
+    "HoldAlreadySettled",
+    "IdempotencyConflict",
+    "InsufficientCredits",
+    "InvalidAmount",
+    "RetailTokenUnavailable",
+    "adjust",
+    "capture",
+    "claw_back",
+    "expire_due",
+    "freeze_account",
+    "freeze_lot",
+    "grant",
+    "hold",
+    "issue_retail_token",
+    "open_account",
+    "refund_spend",
+    "release",
+    "reserve_retail_token",
+    "reset_subscription",
+    "return_retail_token",
+    "revoke_retail_token",
+    "spend",
+    "unfreeze_account",
+    "unfreeze_lot",
+    "use_retail_token",
+]

@@ -1,0 +1,161 @@
+"""Corrections: what refunds, disputes and staff do to credits that came in before."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from contextlib import contextmanager
+from enum import Enum
+
+from django.db.models import Sum
+
+from credits.books import Books, Kind, OpenLot, Why, locked
+from credits.models import CreditLot, Hold, LedgerEntry, Pool, account_id_of
+from credits.services.errors import IdempotencyConflict, InvalidAmount, check_amount
+from credits.services.grants import add_lot, once
+from credits.services.holds import take_credits
+
+SPENDING = [Kind.HOLD, Kind.RELEASE, Kind.REFUND, Kind.ADJUST, Kind.ROLLOVER, Kind.REPAY]
+
+
+class Direction(Enum):
+    ADD = "add"
+    REMOVE = "remove"
+
+
+def claw_back(
+    *, source_key: str, total: int, reference: str, now: datetime, actor: str = "system"
+) -> CreditLot:
+    """Takes back `total` credits of one purchase, counted over all its refunds so far.
+
+    What is left in the lot goes first, also what a dispute has frozen; what had been spent becomes
+    owed, and the next grant pays it; what had expired is forgiven. Calling again with the same or a
+    smaller total changes nothing, so partial refunds may arrive in any order.
+
+    Raises InvalidAmount if `total` exceeds what was granted, CreditLot.DoesNotExist.
+    """
+    check_amount(total)
+    why = Why(reference, actor)
+    with _locked_lot(source_key, now) as (books, row):
+        if total > row.granted:
+            raise InvalidAmount(f"{source_key} granted {row.granted} credits, not {total}.")
+        if total > row.clawed_back:
+            lot = books.working_copy(row)
+            frozen_at = row.frozen_at
+            _thaw(books, lot, row, why)
+            _take_back(books, lot, row, total, why)
+            if frozen_at:
+                _freeze(books, lot, row, why, frozen_at)
+        return row
+
+
+def freeze_lot(*, source_key: str, reference: str, now: datetime, actor: str = "system") -> CreditLot:
+    """A dispute is open: sets aside what is left of the lot, and whatever comes back to it.
+
+    Raises CreditLot.DoesNotExist. Freezing a frozen lot changes nothing.
+    """
+    with _locked_lot(source_key, now) as (books, row):
+        if row.frozen_at is None:
+            _freeze(books, books.working_copy(row), row, Why(reference, actor), now)
+        return row
+
+
+def unfreeze_lot(*, source_key: str, reference: str, now: datetime, actor: str = "system") -> CreditLot:
+    """The dispute is over: the credits are spendable again, unless the lot's time has ended.
+
+    Raises CreditLot.DoesNotExist. Unfreezing a lot that is not frozen changes nothing.
+    """
+    why = Why(reference, actor)
+    with _locked_lot(source_key, now) as (books, row):
+        if row.frozen_at is not None:
+            lot = books.working_copy(row)
+            _thaw(books, lot, row, why)
+            if lot.ended and lot.remaining:
+                books.post(Kind.EXPIRE, lot, -lot.remaining, why)
+        return row
+
+
+def adjust(
+    *,
+    account_id: int,
+    pool: Pool,
+    amount: int,
+    direction: Direction,
+    idempotency_key: str,
+    actor: str,
+    note: str,
+    now: datetime,
+    expires_at: datetime | None = None,
+) -> CreditLot | Hold:
+    """Staff adds or removes `amount` credits of one pool, with a reason that is kept.
+
+    Adding makes a lot, removing a captured hold. Raises InvalidAmount, InsufficientCredits,
+    IdempotencyConflict, AccountNotFound.
+    """
+    check_amount(amount)
+    why = Why(f"adjustment:{idempotency_key}", actor, note)
+    if direction is Direction.ADD:
+        lot = CreditLot(
+            pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at
+        )
+        return once(lot, account_id, now, lambda books: add_lot(books, Kind.ADJUST, lot, why))
+    return _remove(account_id, pool, amount, why, now)
+
+
+def _remove(account_id: int, pool: Pool, amount: int, why: Why, now: datetime) -> Hold:
+    arguments = f"remove {amount} {pool}"
+    with locked(account_id, now=now) as books:
+        first = Hold.objects.filter(account_id=account_id, idempotency_key=why.reference).first()
+        if first is None:
+            removed = Hold(
+                amount=amount,
+                captured=amount,
+                state=Hold.State.CAPTURED,
+                settled_at=now,
+                reference=why.reference,
+                idempotency_key=why.reference,
+                arguments_hash=arguments,
+            )
+            take_credits(books, removed, Kind.ADJUST, why, only=pool)
+            return removed
+    if first.arguments_hash != arguments:
+        raise IdempotencyConflict(why.reference)
+    return first
+
+
+@contextmanager
+def _locked_lot(source_key: str, now: datetime) -> Iterator[tuple[Books, CreditLot]]:
+    """The books of the lot's account, locked, and the lot as it is now."""
+    lot_id = CreditLot.objects.values_list("id", flat=True).get(source_key=source_key)
+    with locked(account_id_of(lot_id), now=now) as books:
+        books.open_lots()  # an ended lot is written off before it is looked at
+        yield books, CreditLot.objects.get(pk=lot_id)
+
+
+def _take_back(books: Books, lot: OpenLot, row: CreditLot, total: int, why: Why) -> None:
+    taken = min(lot.remaining, total - row.clawed_back)
+    still_missing = total - taken - _taken_out(row, [Kind.CLAW_BACK])
+    owed = max(0, min(still_missing, _taken_out(row, SPENDING)) - row.clawed_back_owed)
+    row.clawed_back = total
+    row.clawed_back_owed += owed
+    books.owed += owed
+    if taken or owed:
+        books.post(Kind.CLAW_BACK, lot, -taken, why)
+
+
+def _taken_out(row: CreditLot, kinds: list[Kind]) -> int:
+    """Credits that lines of these kinds took out of the lot, without the line that made it."""
+    lines = LedgerEntry.objects.filter(account_id=row.account_id, lot=row, kind__in=kinds)
+    return -(lines.exclude(pk=row.pk).aggregate(sum=Sum("amount"))["sum"] or 0)
+
+
+def _freeze(books: Books, lot: OpenLot, row: CreditLot, why: Why, since: datetime) -> None:
+    row.frozen_at = since
+    if lot.remaining:
+        row.frozen += lot.remaining
+        books.post(Kind.FREEZE, lot, -lot.remaining, why)
+
+
+def _thaw(books: Books, lot: OpenLot, row: CreditLot, why: Why) -> None:
+    row.frozen_at = None
+    if row.frozen:
+        frozen, row.frozen = row.frozen, 0
+        books.post(Kind.UNFREEZE, lot, frozen, why)

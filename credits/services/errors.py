@@ -1,0 +1,54 @@
+"""What can go wrong with credits, by name. Each message is a sentence that may be shown."""
+
+from credits.models import Hold
+
+MOST_CREDITS = 1_000_000_000  # in one operation: far above any offer, far below bigint
+
+
+class CreditsError(Exception):
+    """A rule of the money refused the operation; nothing moved."""
+
+
+class InvalidAmount(CreditsError, ValueError):
+    """Credits are positive whole numbers up to MOST_CREDITS."""
+
+
+class InsufficientCredits(CreditsError):
+    """The account has fewer spendable credits than the operation needs."""
+
+    def __init__(self, *, required: int, available: int) -> None:
+        super().__init__(f"This needs {required} credits and {available} are available.")
+        self.required = required
+        self.available = available
+
+
+class AccountFrozen(CreditsError):
+    """The account may not spend until staff unfreezes it."""
+
+    def __init__(self) -> None:
+        super().__init__("This account is frozen: please contact support.")
+
+
+class IdempotencyConflict(CreditsError):
+    """The key was used before, with other arguments."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(f"The key {key!r} was already used for a different request.")
+
+
+class HoldAlreadySettled(CreditsError):
+    """The hold was settled the other way, or for another amount."""
+
+    def __init__(self, hold: Hold) -> None:
+        super().__init__(f"Hold {hold.pk} is already {hold.state} ({hold.captured} captured).")
+        self.hold = hold
+
+
+class RetailTokenUnavailable(CreditsError):
+    """No retail token is free, or this one is not in the state that the operation needs."""
+
+
+def check_amount(amount: int) -> None:
+    """Raises InvalidAmount unless `amount` is an int (not a bool) from 1 to MOST_CREDITS."""
+    if type(amount) is not int or not 1 <= amount <= MOST_CREDITS:
+        raise InvalidAmount(f"Credits must be a whole number from 1 to {MOST_CREDITS}.")

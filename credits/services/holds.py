@@ -1,0 +1,280 @@
+"""Credits going out: hold, capture, release, spend, and the sweep of what is due."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+
+from django.db import IntegrityError
+
+from credits.books import Books, Kind, Why, locked
+from credits.models import Account, CreditLot, Hold, LedgerEntry, Pool, account_id_of
+from credits.services.errors import (
+    AccountFrozen,
+    HoldAlreadySettled,
+    IdempotencyConflict,
+    InsufficientCredits,
+    InvalidAmount,
+    check_amount,
+)
+from credits.services.grants import default_promotional_expiry, pay_owed
+
+
+def hold(
+    *,
+    account_id: int,
+    amount: int,
+    reference: str,
+    idempotency_key: str,
+    now: datetime,
+    deadline: datetime | None = None,
+    actor: str = "system",
+    note: str = "",
+) -> Hold:
+    """Takes `amount` credits out of the pools for one piece of work that `reference` names.
+
+    The credits leave their lots at once, so settling the hold can never fail for lack of credits.
+    After `deadline` an open hold is released by expire_due.
+
+    Raises InvalidAmount, InsufficientCredits, AccountFrozen, AccountNotFound, IdempotencyConflict.
+    """
+    new = Hold(amount=amount, reference=reference, deadline=deadline)
+    return _take(new, account_id, idempotency_key, now, Why(reference, actor, note))
+
+
+def spend(
+    *,
+    account_id: int,
+    amount: int,
+    reference: str,
+    idempotency_key: str,
+    now: datetime,
+    actor: str = "system",
+    note: str = "",
+) -> Hold:
+    """Hold and capture in one: `amount` credits are gone for good.
+
+    Raises InvalidAmount, InsufficientCredits, AccountFrozen, AccountNotFound, IdempotencyConflict.
+    """
+    new = Hold(
+        amount=amount,
+        captured=amount,
+        state=Hold.State.CAPTURED,
+        settled_at=now,
+        reference=reference,
+    )
+    return _take(new, account_id, idempotency_key, now, Why(reference, actor, note))
+
+
+def capture(*, hold_id: int, now: datetime, amount: int | None = None) -> Hold:
+    """The work is done: keeps `amount` credits (default: all) and gives back the rest.
+
+    Raises HoldAlreadySettled if it was released or captured for another amount, InvalidAmount if
+    `amount` exceeds the hold, Hold.DoesNotExist.
+    """
+    with _locked_hold(hold_id, now) as (books, found):
+        wanted = found.amount if amount is None else amount
+        check_amount(wanted)
+        if wanted > found.amount:
+            raise InvalidAmount(f"Hold {hold_id} is for {found.amount} credits, not {wanted}.")
+        if found.state != Hold.State.OPEN:
+            if found.state == Hold.State.CAPTURED and found.captured == wanted:
+                return found
+            raise HoldAlreadySettled(found)
+        if wanted < found.amount:
+            why = Why(found.reference, "system")
+            _give_back(books, found, found.amount - wanted, Kind.RELEASE, why)
+        return _settle(found, Hold.State.CAPTURED, wanted, now)
+
+
+def release(
+    *, hold_id: int, now: datetime, by_customer: bool = False, actor: str = "system", note: str = ""
+) -> Hold:
+    """The work was not done: the credits go back to the lots they came from.
+
+    Credits of a lot that has ended meanwhile stay spendable if our side failed (in the current
+    subscription lot's time, else for PROMOTIONAL_DAYS); they lapse if the customer gave up the work,
+    because queue-and-cancel would otherwise carry credits over a renewal.
+
+    Raises HoldAlreadySettled if it was captured, Hold.DoesNotExist.
+    """
+    with _locked_hold(hold_id, now) as (books, found):
+        if found.state == Hold.State.RELEASED:
+            return found
+        if found.state != Hold.State.OPEN:
+            raise HoldAlreadySettled(found)
+        why = Why(found.reference, actor, note)
+        _give_back(books, found, found.amount, Kind.RELEASE, why, lapse=by_customer)
+        return _settle(found, Hold.State.RELEASED, 0, now)
+
+
+def refund_spend(*, hold_id: int, now: datetime, actor: str, note: str) -> Hold:
+    """Goodwill: gives back all that a captured hold kept, spendable again. Repeating changes nothing.
+
+    Raises HoldAlreadySettled if the hold is open or was released, Hold.DoesNotExist.
+    """
+    with _locked_hold(hold_id, now) as (books, found):
+        if found.state != Hold.State.CAPTURED:
+            raise HoldAlreadySettled(found)
+        if found.captured:
+            why = Why(found.reference, actor, note)
+            _give_back(books, found, found.captured, Kind.REFUND, why)
+            _settle(found, Hold.State.CAPTURED, 0, found.settled_at or now)
+        return found
+
+
+@dataclass(frozen=True)
+class Swept:
+    """What expire_due did: accounts with lots that ended, and holds released."""
+
+    accounts: int
+    credits: int
+    holds: int
+
+
+def expire_due(*, now: datetime) -> Swept:
+    """Writes off lots that have ended and releases holds past their deadline, account by account."""
+    ended = CreditLot.objects.filter(expires_at__lte=now, remaining__gt=0)
+    account_ids = sorted(set(ended.values_list("account_id", flat=True)))
+    expired = sum(_expire(account_id, now) for account_id in account_ids)
+    late = Hold.objects.filter(state=Hold.State.OPEN, deadline__lte=now)
+    hold_ids = list(late.values_list("id", flat=True))
+    released = sum(_release_late(hold_id, now) for hold_id in hold_ids)
+    return Swept(accounts=len(account_ids), credits=expired, holds=released)
+
+
+def _expire(account_id: int, now: datetime) -> int:
+    with locked(account_id, now=now) as books:
+        before = sum(books.balance.values())
+        books.open_lots()
+        return before - sum(books.balance.values())
+
+
+def _release_late(hold_id: int, now: datetime) -> bool:
+    try:
+        release(hold_id=hold_id, now=now, note="deadline passed")
+    except HoldAlreadySettled:  # captured since it was listed
+        return False
+    return True
+
+
+def _take(new: Hold, account_id: int, key: str, now: datetime, why: Why) -> Hold:
+    """Makes the hold, or returns the one that the key already made.
+
+    The key is not looked up first: that would cost every spend a round trip. Whatever refuses a
+    repeated call (the unique key, an empty pool) leads to the look-up.
+    """
+    check_amount(new.amount)
+    new.idempotency_key = key
+    new.arguments_hash = _arguments_hash(new.amount, new.reference, new.captured)
+    try:
+        with locked(account_id, now=now) as books:
+            if books.status == Account.Status.FROZEN:
+                raise AccountFrozen
+            take_credits(books, new, Kind.HOLD, why)
+        return new
+    except (IntegrityError, InsufficientCredits, AccountFrozen):
+        first = Hold.objects.filter(account_id=account_id, idempotency_key=key).first()
+        if first is None:
+            raise
+    if first.arguments_hash != new.arguments_hash:
+        raise IdempotencyConflict(key)
+    return first
+
+
+def take_credits(
+    books: Books, new: Hold, kind: Kind, why: Why, only: Pool | None = None
+) -> None:
+    """Takes the hold's amount from the open lots in burn order. Raises InsufficientCredits."""
+    lots = [lot for lot in books.open_lots() if only is None or lot.pool == only]
+    available = sum(lot.remaining for lot in lots)
+    if available < new.amount:
+        raise InsufficientCredits(required=new.amount, available=available)
+    books.add_hold(new)
+    missing = new.amount
+    for lot in lots:
+        taken = min(missing, lot.remaining)
+        books.post(kind, lot, -taken, why, new.id)
+        missing -= taken
+        if not missing:
+            return
+
+
+def _arguments_hash(*arguments: object) -> str:
+    return hashlib.sha256(json.dumps(arguments).encode()).hexdigest()
+
+
+@contextmanager
+def _locked_hold(hold_id: int, now: datetime) -> Iterator[tuple[Books, Hold]]:
+    """The books of the hold's account, locked, and the hold as it is now."""
+    with locked(account_id_of(hold_id), now=now) as books:
+        yield books, Hold.objects.get(pk=hold_id)
+
+
+def _settle(found: Hold, state: str, captured: int, now: datetime) -> Hold:
+    found.state, found.captured, found.settled_at = state, captured, now
+    found.save(update_fields=["state", "captured", "settled_at"])
+    return found
+
+
+def _give_back(
+    books: Books, found: Hold, amount: int, kind: Kind, why: Why, *, lapse: bool = False
+) -> None:
+    """Returns `amount` credits of the hold to where they came from, last taken first."""
+    for lot, taken in _taken_from(found):
+        portion = min(amount, taken)
+        amount -= portion
+        if portion:
+            _return_to_lot(books, lot, portion, kind, why, found.pk, lapse=lapse)
+
+
+def _taken_from(found: Hold) -> Iterator[tuple[CreditLot, int]]:
+    """The lots that a hold still has credits of, last taken first, with how many.
+
+    Credits that came back into another lot (_extended_lot) make that lot's number negative.
+    """
+    entries = LedgerEntry.objects.filter(hold=found).select_related("lot").order_by("sequence")
+    lots: dict[int, CreditLot] = {}
+    taken: dict[int, int] = {}
+    for entry in entries:
+        lots[entry.lot_id] = entry.lot
+        taken[entry.lot_id] = taken.get(entry.lot_id, 0) - entry.amount
+    for lot_id in reversed(lots):
+        if taken[lot_id] > 0:
+            yield lots[lot_id], taken[lot_id]
+
+
+def _return_to_lot(
+    books: Books, row: CreditLot, amount: int, kind: Kind, why: Why, hold_id: int, *, lapse: bool
+) -> None:
+    lot = books.working_copy(row)
+    row = lot.row or row
+    if lot.ended and not lapse:
+        lot = books.add_lot(kind, _extended_lot(books, row, amount, hold_id), why, hold_id)
+    else:
+        books.post(kind, lot, amount, why, hold_id)
+    if lot.ended:
+        books.post(Kind.EXPIRE, lot, -amount, why)
+    elif lot.row and row.frozen_at:
+        row.frozen += amount
+        books.post(Kind.FREEZE, lot, -amount, why)
+    else:
+        row.clawed_back_owed -= pay_owed(books, lot, why, at_most=row.clawed_back_owed)
+
+
+def _extended_lot(books: Books, ended: CreditLot, amount: int, hold_id: int) -> CreditLot:
+    """A lot for credits that our failure kept from being used before their lot ended."""
+    current = None
+    if ended.pool == Pool.SUBSCRIPTION:
+        subscription = CreditLot.objects.filter(
+            account_id=books.account_id, pool=Pool.SUBSCRIPTION, expires_at__gt=books.now
+        )
+        current = subscription.order_by("-expires_at").first()
+    return CreditLot(
+        pool=Pool.SUBSCRIPTION if current else Pool.PROMOTIONAL,
+        granted=amount,
+        expires_at=current.expires_at if current else default_promotional_expiry(books.now),
+        source_key=f"return:{hold_id}:{books.sequence + 1}",
+    )

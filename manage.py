@@ -1,0 +1,18 @@
+#!/usr/bin/env python
+"""Entry point for every command of the site; `manage.py help` lists them."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "billing_site.settings")
+    try:
+        from django.core.management import execute_from_command_line
+    except ImportError:
+        sys.exit("Django is not installed: run `pip install -r requirements.txt` in this environment.")
+    execute_from_command_line(sys.argv)
+
+
+if __name__ == "__main__":
+    main()
