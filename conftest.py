@@ -10,7 +10,7 @@ from django.test import TransactionTestCase
 
 from credits import append_only
 
-os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in the test's thread
+os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loop in this thread
 
 # Emptied between tests, in the order that foreign keys need. Tables that migrations fill stay.
 TABLES = [
@@ -24,7 +24,7 @@ TABLES = [
 
 @pytest.fixture(autouse=True, scope="session")
 def quick_emptying() -> Iterator[None]:
-    """Tests that commit empty our tables, not all 130: Django's flush takes a second for each test."""
+    """Tests that commit empty our tables, not all 130: Django's flush takes a second a test."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TransactionTestCase, "_fixture_teardown", lambda self: empty_tables())
         yield

@@ -1,7 +1,7 @@
 """Settings, read from the environment (and `.env`). docs/settings.md lists every variable.
 
-One rule decides between trying out and production: SITE_URL. An https address switches on
-everything a public site needs (secure cookies, HSTS, redirects); `manage.py check` refuses the rest.
+One rule decides between trying out and production: SITE_URL. An https address switches on all
+that a public site needs (secure cookies, HSTS, redirects); `manage.py check` refuses the rest.
 """
 
 import secrets
@@ -270,7 +270,5 @@ LOGGING = {
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s: %(message)s"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["console"], "level": "WARNING"},
-    "loggers": {
-        name: {"level": "INFO"} for name in ("billing_site", "credits", "generation")
-    },
+    "loggers": {name: {"level": "INFO"} for name in ("billing_site", "credits", "generation")},
 }

@@ -163,7 +163,8 @@ def _totals(
 def _hash(entry: LedgerEntry) -> str:
     line = (
         entry.account_id, entry.sequence, entry.kind, entry.pool, entry.lot_id, entry.hold_id,
-        entry.amount, entry.balance_after, entry.owed_after, entry.reference, entry.actor, entry.note,
+        entry.amount, entry.balance_after, entry.owed_after,
+        entry.reference, entry.actor, entry.note,
     )  # fmt: skip
     return chain_hash(entry.previous_hash, line, entry.created_at)
 

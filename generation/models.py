@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 
 class OperationPrice(models.Model):
-    """What one operation costs. A new price is a new version; a generation keeps what it was quoted."""
+    """What one operation costs. A new price is a new version; a generation keeps its quote."""
 
     operation = models.CharField(max_length=40)
     version = models.PositiveIntegerField()
@@ -103,3 +103,13 @@ class Generation(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+
+class Worker(models.Model):
+    """A worker process that has reported for duty; /readyz asks whether one is alive."""
+
+    name = models.CharField(max_length=120, unique=True)
+    seen_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return self.name

@@ -1,7 +1,7 @@
 """Every write to the money core: keyword-only functions, each one short transaction.
 
 All of them take the account row first (credits.books), take time as `now=`, whole credits as
-positive integers, and may be repeated: the same key with the same arguments returns the first result.
+positive integers, and may be repeated: the same key and arguments return the first result.
 They join the caller's transaction if there is one, and never call the network.
 """
 

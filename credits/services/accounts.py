@@ -8,9 +8,7 @@ from credits.models import Account
 
 def open_account(*, user_id: int, now: datetime) -> Account:
     """The user's account, made on first use."""
-    account, _created = Account.objects.get_or_create(
-        user_id=user_id, defaults={"created_at": now}
-    )
+    account, _created = Account.objects.get_or_create(user_id=user_id, defaults={"created_at": now})
     return account
 
 

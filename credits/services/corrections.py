@@ -1,8 +1,8 @@
 """Corrections: what refunds, disputes and staff do to credits that came in before."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from contextlib import contextmanager
+from datetime import datetime
 from enum import Enum
 
 from django.db.models import Sum
@@ -47,7 +47,9 @@ def claw_back(
         return row
 
 
-def freeze_lot(*, source_key: str, reference: str, now: datetime, actor: str = "system") -> CreditLot:
+def freeze_lot(
+    *, source_key: str, reference: str, now: datetime, actor: str = "system"
+) -> CreditLot:
     """A dispute is open: sets aside what is left of the lot, and whatever comes back to it.
 
     Raises CreditLot.DoesNotExist. Freezing a frozen lot changes nothing.
@@ -58,7 +60,9 @@ def freeze_lot(*, source_key: str, reference: str, now: datetime, actor: str = "
         return row
 
 
-def unfreeze_lot(*, source_key: str, reference: str, now: datetime, actor: str = "system") -> CreditLot:
+def unfreeze_lot(
+    *, source_key: str, reference: str, now: datetime, actor: str = "system"
+) -> CreditLot:
     """The dispute is over: the credits are spendable again, unless the lot's time has ended.
 
     Raises CreditLot.DoesNotExist. Unfreezing a lot that is not frozen changes nothing.
@@ -93,9 +97,7 @@ def adjust(
     check_amount(amount)
     why = Why(f"adjustment:{idempotency_key}", actor, note)
     if direction is Direction.ADD:
-        lot = CreditLot(
-            pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at
-        )
+        lot = CreditLot(pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at)
         return once(lot, account_id, now, lambda books: add_lot(books, Kind.ADJUST, lot, why))
     return _remove(account_id, pool, amount, why, now)
 

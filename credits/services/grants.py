@@ -64,8 +64,8 @@ def reset_subscription(
 ) -> CreditLot:
     """Begins a paid period: ends the old subscription lots and adds a new one of `amount` credits.
 
-    At most `rollover_cap` of the credits left are carried over. The new lot lives until `period_end`
-    plus SUBSCRIPTION_GRACE, because the next payment arrives after the period has turned.
+    At most `rollover_cap` of the credits left are carried over. The new lot lives until
+    `period_end` plus SUBSCRIPTION_GRACE: the next payment arrives after the period has turned.
     Promotional and bulk credits are not touched.
 
     Raises InvalidAmount, AccountNotFound, IdempotencyConflict.

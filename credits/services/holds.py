@@ -95,8 +95,8 @@ def release(
     """The work was not done: the credits go back to the lots they came from.
 
     Credits of a lot that has ended meanwhile stay spendable if our side failed (in the current
-    subscription lot's time, else for PROMOTIONAL_DAYS); they lapse if the customer gave up the work,
-    because queue-and-cancel would otherwise carry credits over a renewal.
+    subscription lot's time, else for PROMOTIONAL_DAYS); they lapse if the customer gave up the
+    work, because queue-and-cancel would otherwise carry credits over a renewal.
 
     Raises HoldAlreadySettled if it was captured, Hold.DoesNotExist.
     """
@@ -111,7 +111,9 @@ def release(
 
 
 def refund_spend(*, hold_id: int, now: datetime, actor: str, note: str) -> Hold:
-    """Goodwill: gives back all that a captured hold kept, spendable again. Repeating changes nothing.
+    """Goodwill: gives back all that a captured hold kept, spendable again.
+
+    Repeating changes nothing.
 
     Raises HoldAlreadySettled if the hold is open or was released, Hold.DoesNotExist.
     """
@@ -135,7 +137,7 @@ class Swept:
 
 
 def expire_due(*, now: datetime) -> Swept:
-    """Writes off lots that have ended and releases holds past their deadline, account by account."""
+    """Writes off lots that have ended, releases holds past their deadline; account by account."""
     ended = CreditLot.objects.filter(expires_at__lte=now, remaining__gt=0)
     account_ids = sorted(set(ended.values_list("account_id", flat=True)))
     expired = sum(_expire(account_id, now) for account_id in account_ids)
@@ -184,9 +186,7 @@ def _take(new: Hold, account_id: int, key: str, now: datetime, why: Why) -> Hold
     return first
 
 
-def take_credits(
-    books: Books, new: Hold, kind: Kind, why: Why, only: Pool | None = None
-) -> None:
+def take_credits(books: Books, new: Hold, kind: Kind, why: Why, only: Pool | None = None) -> None:
     """Takes the hold's amount from the open lots in burn order. Raises InsufficientCredits."""
     lots = [lot for lot in books.open_lots() if only is None or lot.pool == only]
     available = sum(lot.remaining for lot in lots)

@@ -112,7 +112,7 @@ def _token_of(account_id: int, reference: str) -> RetailToken:
 
 
 def _move(token: RetailToken, old: State, new: State, **fields: Any) -> None:
-    """Changes the state if it is still `old`: exactly one row moves, or the token is unavailable."""
+    """Changes the state if it is still `old`; otherwise the token is unavailable."""
     row = RetailToken.objects.filter(pk=token.pk, state=old)
     if not row.update(state=new, **fields):
         raise RetailTokenUnavailable(f"This single generation is {token.get_state_display()}.")

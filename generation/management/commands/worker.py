@@ -1,0 +1,18 @@
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from generation import worker
+
+
+class Command(BaseCommand):
+    help = "Runs generations and the periodic duties. SIGTERM finishes what is under way, then stops."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--concurrency", type=int, default=4, help="generations at a time")
+
+    def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
+        self.stdout.write(f"worker {worker.worker_name()} ready, {concurrency} at a time")
+        worker.run_worker(concurrency=concurrency, stop=threading.Event())
+        self.stdout.write("worker stopped: nothing was left under way")

@@ -1,0 +1,20 @@
+"""Waking workers. The Generation row decides what is to be done; this only says "look now".
+
+On PostgreSQL a Procrastinate job, inserted in the caller's transaction: it exists if and only if
+the row does. Elsewhere workers poll the rows (generation/worker.py); nothing needs to be sent.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from django.conf import settings
+
+TASK = "generation.run"
+
+
+def wake(generation_id: UUID, *, at: datetime | None = None) -> None:
+    """Has a worker look at the generation, at once or not before `at`."""
+    if settings.USES_POSTGRES:
+        from procrastinate.contrib.django import app
+
+        app.configure_task(TASK, schedule_at=at).defer(generation_id=str(generation_id))

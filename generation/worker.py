@@ -1,0 +1,145 @@
+"""The worker process: threads that run generations, and the periodic duties.
+
+On PostgreSQL Procrastinate wakes the threads through LISTEN/NOTIFY; elsewhere they poll.
+The duties run in one thread of every worker: each is idempotent, so any number of workers may do
+them (docs/adr/0004-duties-run-in-every-worker.md).
+"""
+
+import logging
+import os
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+import psycopg
+from django.conf import settings
+from django.db import DatabaseError, close_old_connections, connection
+from django.utils import timezone
+
+from credits import services as credits
+from generation import runner, services
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.5
+DUTY_SECONDS = 10
+STALLED_SECONDS = 60
+
+
+def run_worker(*, concurrency: int, stop: threading.Event) -> None:
+    """Works until `stop` is set (SIGTERM and SIGINT set it), then finishes what is under way."""
+    _stop_on_signals(stop)
+    duties = threading.Thread(target=_do_duties, args=(stop,), name="duties")
+    duties.start()
+    try:
+        if settings.USES_POSTGRES:
+            _work_with_procrastinate(concurrency, stop)
+        else:
+            _work_by_polling(concurrency, stop)
+    finally:
+        stop.set()
+        duties.join()
+
+
+def _stop_on_signals(stop: threading.Event) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+
+
+# PostgreSQL ---------------------------------------------------------------------------------------
+
+
+def _work_with_procrastinate(concurrency: int, stop: threading.Event) -> None:
+    """Procrastinate's worker ends when PostgreSQL goes away; this one then starts another."""
+    from procrastinate import exceptions
+    from procrastinate.contrib.django import app
+
+    while not stop.is_set():
+        try:
+            # A copy: what tasks defer must go through the Django connection, in their transaction.
+            worker_app = app.with_connector(app.connector.get_worker_connector())
+            worker_app.run_worker(
+                name=worker_name(),
+                concurrency=concurrency,
+                delete_jobs="always",  # the Generation row keeps the history
+            )
+        except (exceptions.ConnectorException, psycopg.OperationalError, DatabaseError) as error:
+            logger.warning("the database went away, trying again: %s", error)
+            stop.wait(1)
+        else:
+            stop.set()  # it returns normally only after a signal
+
+
+# MariaDB and SQLite -------------------------------------------------------------------------------
+
+
+def _work_by_polling(concurrency: int, stop: threading.Event) -> None:
+    threads = [
+        threading.Thread(target=_poll, args=(stop,), name=f"generation-{number}")
+        for number in range(concurrency)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def _poll(stop: threading.Event) -> None:
+    while not stop.is_set():
+        try:
+            found_work = runner.run_one()
+        except Exception:
+            logger.exception("a generation could not be settled; the sweep will see to it")
+            connection.close()
+            found_work = False
+        if not found_work:
+            stop.wait(POLL_SECONDS)
+    connection.close()
+
+
+# Duties -------------------------------------------------------------------------------------------
+
+
+def _do_duties(stop: threading.Event) -> None:
+    next_minute = time.monotonic()
+    while not stop.is_set():
+        close_old_connections()
+        now = timezone.now()
+        _duty(services.report_worker, name=worker_name(), now=now)
+        _duty(services.sweep, now=now)
+        if time.monotonic() >= next_minute:
+            next_minute += 60
+            _duty(credits.expire_due, now=now)
+            _duty(services.forget_keys, now=now)
+            _duty(_remove_stalled_jobs)
+        stop.wait(DUTY_SECONDS)
+    connection.close()
+
+
+def _duty(action: Callable[..., object], **kwargs: object) -> None:
+    try:
+        action(**kwargs)
+    except Exception:
+        logger.exception("%s failed; the next round tries again", action.__name__)
+        connection.close()
+
+
+def _remove_stalled_jobs() -> None:
+    """Jobs of workers that died. Their generations are the sweep's to restart."""
+    if not settings.USES_POSTGRES:
+        return
+    from asgiref.sync import async_to_sync
+    from procrastinate.contrib.django import app
+    from procrastinate.jobs import Status
+
+    async def remove() -> None:
+        for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
+            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+
+    async_to_sync(remove)()
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}"
