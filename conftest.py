@@ -41,6 +41,14 @@ def empty_tables() -> None:
         append_only.install(connection)
 
 
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings() -> None:
+    """Runs at the same time do not share a database."""
+    connection.settings_dict["TEST"]["NAME"] = f"test_billing_site_{os.getpid()}"
+    if connection.vendor == "sqlite":
+        connection.settings_dict["TEST"]["NAME"] = f"/tmp/test_{os.getpid()}.sqlite3"
+
+
 @pytest.fixture
 def now() -> datetime:
     return datetime(2026, 3, 10, 12, 0, tzinfo=UTC)

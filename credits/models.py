@@ -120,6 +120,7 @@ class CreditLot(models.Model):
             ),
             models.CheckConstraint(name="credits_lot_pool", condition=Q(pool__in=Pool.values)),
         ]
+        indexes = [models.Index(name="credits_lot_expiry", fields=["expires_at"])]
 
     def __str__(self) -> str:
         return self.source_key
@@ -165,6 +166,10 @@ class Hold(models.Model):
                 condition=Q(state="open", settled_at__isnull=True)
                 | Q(state__in=["captured", "released"], settled_at__isnull=False),
             ),
+        ]
+        indexes = [
+            # Few holds are open at a time. MariaDB has no such index and reads the account's holds.
+            models.Index(name="credits_hold_open", fields=["account"], condition=Q(state="open")),
         ]
 
     def __str__(self) -> str:

@@ -1,0 +1,1 @@
+"""For trying out and developing only: demo data and `manage.py quickstart`."""

@@ -7,7 +7,6 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -16,185 +15,506 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='Account',
+            name="Account",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('subscription_credits', models.BigIntegerField(default=0)),
-                ('promotional_credits', models.BigIntegerField(default=0)),
-                ('bulk_credits', models.BigIntegerField(default=0)),
-                ('owed', models.BigIntegerField(default=0, help_text='Credits clawed back after they had been spent.')),
-                ('status', models.CharField(choices=[('active', 'Active'), ('frozen', 'Frozen')], default='active', max_length=8)),
-                ('sequence', models.BigIntegerField(default=0)),
-                ('chain_head', models.CharField(default='', max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('user', models.OneToOneField(on_delete=django.db.models.deletion.PROTECT, related_name='credit_account', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("subscription_credits", models.BigIntegerField(default=0)),
+                ("promotional_credits", models.BigIntegerField(default=0)),
+                ("bulk_credits", models.BigIntegerField(default=0)),
+                (
+                    "owed",
+                    models.BigIntegerField(
+                        default=0, help_text="Credits clawed back after they had been spent."
+                    ),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[("active", "Active"), ("frozen", "Frozen")],
+                        default="active",
+                        max_length=8,
+                    ),
+                ),
+                ("sequence", models.BigIntegerField(default=0)),
+                ("chain_head", models.CharField(default="", max_length=64)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "user",
+                    models.OneToOneField(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="credit_account",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='CreditLot',
+            name="CreditLot",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('pool', models.CharField(choices=[('subscription', 'Subscription'), ('promotional', 'Promotional'), ('bulk', 'Bulk')], max_length=12)),
-                ('granted', models.BigIntegerField()),
-                ('remaining', models.BigIntegerField()),
-                ('frozen', models.BigIntegerField(default=0, help_text='Set aside while a dispute is open.')),
-                ('frozen_at', models.DateTimeField(blank=True, null=True)),
-                ('clawed_back', models.BigIntegerField(default=0, help_text='Demanded back so far, spent or not.')),
-                ('clawed_back_owed', models.BigIntegerField(default=0, help_text='The part of it that had been spent and is owed.')),
-                ('amount_paid', models.BigIntegerField(default=0, help_text='Minor units of the currency.')),
-                ('currency', models.CharField(blank=True, max_length=3)),
-                ('expires_at', models.DateTimeField(blank=True, null=True)),
-                ('terms', models.JSONField(default=dict, help_text='The offer as it was when bought.')),
-                ('source_key', models.CharField(max_length=255)),
-                ('created_at', models.DateTimeField()),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='lots', to='credits.account')),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                (
+                    "pool",
+                    models.CharField(
+                        choices=[
+                            ("subscription", "Subscription"),
+                            ("promotional", "Promotional"),
+                            ("bulk", "Bulk"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("granted", models.BigIntegerField()),
+                ("remaining", models.BigIntegerField()),
+                (
+                    "frozen",
+                    models.BigIntegerField(
+                        default=0, help_text="Set aside while a dispute is open."
+                    ),
+                ),
+                ("frozen_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "clawed_back",
+                    models.BigIntegerField(
+                        default=0, help_text="Demanded back so far, spent or not."
+                    ),
+                ),
+                (
+                    "clawed_back_owed",
+                    models.BigIntegerField(
+                        default=0, help_text="The part of it that had been spent and is owed."
+                    ),
+                ),
+                (
+                    "amount_paid",
+                    models.BigIntegerField(default=0, help_text="Minor units of the currency."),
+                ),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                ("expires_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "terms",
+                    models.JSONField(default=dict, help_text="The offer as it was when bought."),
+                ),
+                ("source_key", models.CharField(max_length=255)),
+                ("created_at", models.DateTimeField()),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="lots",
+                        to="credits.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='Hold',
+            name="Hold",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('amount', models.BigIntegerField()),
-                ('captured', models.BigIntegerField(default=0)),
-                ('state', models.CharField(choices=[('open', 'Open'), ('captured', 'Captured'), ('released', 'Released')], default='open', max_length=8)),
-                ('deadline', models.DateTimeField(blank=True, null=True)),
-                ('reference', models.CharField(max_length=255)),
-                ('idempotency_key', models.CharField(max_length=255)),
-                ('arguments_hash', models.CharField(max_length=64)),
-                ('created_at', models.DateTimeField()),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='holds', to='credits.account')),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("amount", models.BigIntegerField()),
+                ("captured", models.BigIntegerField(default=0)),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("open", "Open"),
+                            ("captured", "Captured"),
+                            ("released", "Released"),
+                        ],
+                        default="open",
+                        max_length=8,
+                    ),
+                ),
+                ("deadline", models.DateTimeField(blank=True, null=True)),
+                ("reference", models.CharField(max_length=255)),
+                ("idempotency_key", models.CharField(max_length=255)),
+                ("arguments_hash", models.CharField(max_length=64)),
+                ("created_at", models.DateTimeField()),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="holds",
+                        to="credits.account",
+                    ),
+                ),
             ],
         ),
         migrations.CreateModel(
-            name='LedgerEntry',
+            name="LedgerEntry",
             fields=[
-                ('id', models.BigIntegerField(primary_key=True, serialize=False)),
-                ('sequence', models.BigIntegerField()),
-                ('kind', models.CharField(choices=[('grant', 'Credits added'), ('hold', 'Taken for work'), ('release', 'Given back, work not done'), ('refund', 'Given back after the work'), ('expire', 'Expired'), ('rollover', 'Carried over'), ('claw_back', 'Taken back after a refund'), ('repay', 'Paid off what was owed'), ('freeze', 'Set aside for a dispute'), ('unfreeze', 'Dispute over'), ('adjust', 'Adjusted by staff')], max_length=9)),
-                ('pool', models.CharField(choices=[('subscription', 'Subscription'), ('promotional', 'Promotional'), ('bulk', 'Bulk')], max_length=12)),
-                ('amount', models.BigIntegerField()),
-                ('balance_after', models.BigIntegerField(help_text='Of the pool, after this line.')),
-                ('owed_after', models.BigIntegerField()),
-                ('reference', models.CharField(max_length=255)),
-                ('actor', models.CharField(max_length=255)),
-                ('note', models.CharField(blank=True, max_length=255)),
-                ('created_at', models.DateTimeField()),
-                ('previous_hash', models.CharField(max_length=64)),
-                ('hash', models.CharField(max_length=64)),
-                ('account', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='credits.account')),
-                ('hold', models.ForeignKey(null=True, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='credits.hold')),
-                ('lot', models.ForeignKey(db_index=False, on_delete=django.db.models.deletion.PROTECT, related_name='entries', to='credits.creditlot')),
+                ("id", models.BigIntegerField(primary_key=True, serialize=False)),
+                ("sequence", models.BigIntegerField()),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("grant", "Credits added"),
+                            ("hold", "Taken for work"),
+                            ("release", "Given back, work not done"),
+                            ("refund", "Given back after the work"),
+                            ("expire", "Expired"),
+                            ("rollover", "Carried over"),
+                            ("claw_back", "Taken back after a refund"),
+                            ("repay", "Paid off what was owed"),
+                            ("freeze", "Set aside for a dispute"),
+                            ("unfreeze", "Dispute over"),
+                            ("adjust", "Adjusted by staff"),
+                        ],
+                        max_length=9,
+                    ),
+                ),
+                (
+                    "pool",
+                    models.CharField(
+                        choices=[
+                            ("subscription", "Subscription"),
+                            ("promotional", "Promotional"),
+                            ("bulk", "Bulk"),
+                        ],
+                        max_length=12,
+                    ),
+                ),
+                ("amount", models.BigIntegerField()),
+                (
+                    "balance_after",
+                    models.BigIntegerField(help_text="Of the pool, after this line."),
+                ),
+                ("owed_after", models.BigIntegerField()),
+                ("reference", models.CharField(max_length=255)),
+                ("actor", models.CharField(max_length=255)),
+                ("note", models.CharField(blank=True, max_length=255)),
+                ("created_at", models.DateTimeField()),
+                ("previous_hash", models.CharField(max_length=64)),
+                ("hash", models.CharField(max_length=64)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="credits.account",
+                    ),
+                ),
+                (
+                    "hold",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="credits.hold",
+                    ),
+                ),
+                (
+                    "lot",
+                    models.ForeignKey(
+                        db_index=False,
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="entries",
+                        to="credits.creditlot",
+                    ),
+                ),
             ],
             options={
-                'verbose_name_plural': 'ledger entries',
+                "verbose_name_plural": "ledger entries",
             },
         ),
         migrations.CreateModel(
-            name='Offer',
+            name="Offer",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(unique=True)),
-                ('name', models.CharField(max_length=80)),
-                ('kind', models.CharField(choices=[('plan', 'Plan'), ('pack', 'Credit pack'), ('retail', 'Single generation')], max_length=6)),
-                ('credits', models.BigIntegerField(default=0)),
-                ('rollover_cap', models.BigIntegerField(default=0)),
-                ('amount', models.BigIntegerField(help_text='Minor units of the currency.')),
-                ('currency', models.CharField(max_length=3)),
-                ('interval', models.CharField(blank=True, choices=[('', 'once'), ('month', 'month'), ('year', 'year')], max_length=5)),
-                ('stripe_price_id', models.CharField(blank=True, max_length=255)),
-                ('active', models.BooleanField(default=True)),
-                ('order', models.IntegerField(default=0)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                ("slug", models.SlugField(unique=True)),
+                ("name", models.CharField(max_length=80)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[
+                            ("plan", "Plan"),
+                            ("pack", "Credit pack"),
+                            ("retail", "Single generation"),
+                        ],
+                        max_length=6,
+                    ),
+                ),
+                ("credits", models.BigIntegerField(default=0)),
+                ("rollover_cap", models.BigIntegerField(default=0)),
+                ("amount", models.BigIntegerField(help_text="Minor units of the currency.")),
+                ("currency", models.CharField(max_length=3)),
+                (
+                    "interval",
+                    models.CharField(
+                        blank=True,
+                        choices=[("", "once"), ("month", "month"), ("year", "year")],
+                        max_length=5,
+                    ),
+                ),
+                ("stripe_price_id", models.CharField(blank=True, max_length=255)),
+                ("active", models.BooleanField(default=True)),
+                ("order", models.IntegerField(default=0)),
             ],
             options={
-                'constraints': [models.CheckConstraint(condition=models.Q(('amount__gte', 0), ('credits__gte', 0), ('rollover_cap__gte', 0)), name='credits_offer_amounts'), models.CheckConstraint(condition=models.Q(models.Q(('credits', 0), ('kind', 'retail')), models.Q(models.Q(('kind', 'retail'), _negated=True), ('credits__gt', 0)), _connector='OR'), name='credits_offer_retail_has_no_credits'), models.CheckConstraint(condition=models.Q(models.Q(('kind', 'plan'), models.Q(('interval', ''), _negated=True)), models.Q(models.Q(('kind', 'plan'), _negated=True), ('interval', '')), _connector='OR'), name='credits_offer_interval_iff_plan')],
+                "constraints": [
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            ("amount__gte", 0), ("credits__gte", 0), ("rollover_cap__gte", 0)
+                        ),
+                        name="credits_offer_amounts",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("credits", 0), ("kind", "retail")),
+                            models.Q(
+                                models.Q(("kind", "retail"), _negated=True), ("credits__gt", 0)
+                            ),
+                            _connector="OR",
+                        ),
+                        name="credits_offer_retail_has_no_credits",
+                    ),
+                    models.CheckConstraint(
+                        condition=models.Q(
+                            models.Q(("kind", "plan"), models.Q(("interval", ""), _negated=True)),
+                            models.Q(models.Q(("kind", "plan"), _negated=True), ("interval", "")),
+                            _connector="OR",
+                        ),
+                        name="credits_offer_interval_iff_plan",
+                    ),
+                ],
             },
         ),
         migrations.CreateModel(
-            name='RetailToken',
+            name="RetailToken",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('state', models.CharField(choices=[('available', 'Available'), ('reserved', 'Reserved'), ('used', 'Used'), ('revoked', 'Revoked')], default='available', max_length=9)),
-                ('source_key', models.CharField(max_length=255)),
-                ('generation_reference', models.CharField(blank=True, max_length=255, null=True)),
-                ('amount_paid', models.BigIntegerField(default=0, help_text='Minor units of the currency.')),
-                ('currency', models.CharField(blank=True, max_length=3)),
-                ('terms', models.JSONField(default=dict, help_text='The offer as it was when bought.')),
-                ('created_at', models.DateTimeField()),
-                ('settled_at', models.DateTimeField(blank=True, null=True)),
-                ('account', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='retail_tokens', to='credits.account')),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "state",
+                    models.CharField(
+                        choices=[
+                            ("available", "Available"),
+                            ("reserved", "Reserved"),
+                            ("used", "Used"),
+                            ("revoked", "Revoked"),
+                        ],
+                        default="available",
+                        max_length=9,
+                    ),
+                ),
+                ("source_key", models.CharField(max_length=255)),
+                ("generation_reference", models.CharField(blank=True, max_length=255, null=True)),
+                (
+                    "amount_paid",
+                    models.BigIntegerField(default=0, help_text="Minor units of the currency."),
+                ),
+                ("currency", models.CharField(blank=True, max_length=3)),
+                (
+                    "terms",
+                    models.JSONField(default=dict, help_text="The offer as it was when bought."),
+                ),
+                ("created_at", models.DateTimeField()),
+                ("settled_at", models.DateTimeField(blank=True, null=True)),
+                (
+                    "account",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="retail_tokens",
+                        to="credits.account",
+                    ),
+                ),
             ],
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('subscription_credits__gte', 0), ('promotional_credits__gte', 0), ('bulk_credits__gte', 0), ('owed__gte', 0)), name='credits_account_never_negative'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("subscription_credits__gte", 0),
+                    ("promotional_credits__gte", 0),
+                    ("bulk_credits__gte", 0),
+                    ("owed__gte", 0),
+                ),
+                name="credits_account_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='account',
-            constraint=models.CheckConstraint(condition=models.Q(('status__in', ['active', 'frozen'])), name='credits_account_status'),
+            model_name="account",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("status__in", ["active", "frozen"])),
+                name="credits_account_status",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditlot',
-            constraint=models.UniqueConstraint(fields=('source_key',), name='credits_lot_source_once'),
+            model_name="creditlot",
+            constraint=models.UniqueConstraint(
+                fields=("source_key",), name="credits_lot_source_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditlot',
-            constraint=models.CheckConstraint(condition=models.Q(('granted__gt', 0), ('remaining__gte', 0), ('frozen__gte', 0), ('remaining__lte', django.db.models.expressions.CombinedExpression(models.F('granted'), '-', models.F('frozen'))), ('clawed_back__lte', models.F('granted')), ('clawed_back_owed__gte', 0), ('clawed_back_owed__lte', models.F('clawed_back'))), name='credits_lot_within_granted'),
+            model_name="creditlot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("granted__gt", 0),
+                    ("remaining__gte", 0),
+                    ("frozen__gte", 0),
+                    (
+                        "remaining__lte",
+                        django.db.models.expressions.CombinedExpression(
+                            models.F("granted"), "-", models.F("frozen")
+                        ),
+                    ),
+                    ("clawed_back__lte", models.F("granted")),
+                    ("clawed_back_owed__gte", 0),
+                    ("clawed_back_owed__lte", models.F("clawed_back")),
+                ),
+                name="credits_lot_within_granted",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditlot',
-            constraint=models.CheckConstraint(condition=models.Q(('frozen', 0), ('frozen_at__isnull', False), _connector='OR'), name='credits_lot_frozen_only_in_dispute'),
+            model_name="creditlot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("frozen", 0), ("frozen_at__isnull", False), _connector="OR"),
+                name="credits_lot_frozen_only_in_dispute",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditlot',
-            constraint=models.CheckConstraint(condition=models.Q(('amount_paid', 0), models.Q(('amount_paid__gt', 0), models.Q(('currency', ''), _negated=True)), _connector='OR'), name='credits_lot_amount_has_currency'),
+            model_name="creditlot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("amount_paid", 0),
+                    models.Q(("amount_paid__gt", 0), models.Q(("currency", ""), _negated=True)),
+                    _connector="OR",
+                ),
+                name="credits_lot_amount_has_currency",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='creditlot',
-            constraint=models.CheckConstraint(condition=models.Q(('pool__in', ['subscription', 'promotional', 'bulk'])), name='credits_lot_pool'),
+            model_name="creditlot",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("pool__in", ["subscription", "promotional", "bulk"])),
+                name="credits_lot_pool",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.UniqueConstraint(fields=('account', 'idempotency_key'), name='credits_hold_key_once'),
+            model_name="hold",
+            constraint=models.UniqueConstraint(
+                fields=("account", "idempotency_key"), name="credits_hold_key_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('amount__gt', 0), ('captured__gte', 0), ('captured__lte', models.F('amount'))), name='credits_hold_captured_within_amount'),
+            model_name="hold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("amount__gt", 0), ("captured__gte", 0), ("captured__lte", models.F("amount"))
+                ),
+                name="credits_hold_captured_within_amount",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(('state', 'captured'), ('captured', 0), _connector='OR'), name='credits_hold_captured_only_when_settled'),
+            model_name="hold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(("state", "captured"), ("captured", 0), _connector="OR"),
+                name="credits_hold_captured_only_when_settled",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='hold',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('settled_at__isnull', True), ('state', 'open')), models.Q(('settled_at__isnull', False), ('state__in', ['captured', 'released'])), _connector='OR'), name='credits_hold_settled_at_iff_settled'),
+            model_name="hold",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("settled_at__isnull", True), ("state", "open")),
+                    models.Q(
+                        ("settled_at__isnull", False), ("state__in", ["captured", "released"])
+                    ),
+                    _connector="OR",
+                ),
+                name="credits_hold_settled_at_iff_settled",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.UniqueConstraint(fields=('account', 'sequence'), name='credits_entry_sequence_once'),
+            model_name="ledgerentry",
+            constraint=models.UniqueConstraint(
+                fields=("account", "sequence"), name="credits_entry_sequence_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(('balance_after__gte', 0), ('owed_after__gte', 0), ('sequence__gt', 0)), name='credits_entry_balance_never_negative'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    ("balance_after__gte", 0), ("owed_after__gte", 0), ("sequence__gt", 0)
+                ),
+                name="credits_entry_balance_never_negative",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='ledgerentry',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('amount', 0), _negated=True), ('kind', 'claw_back'), _connector='OR'), name='credits_entry_moves_something'),
+            model_name="ledgerentry",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("amount", 0), _negated=True), ("kind", "claw_back"), _connector="OR"
+                ),
+                name="credits_entry_moves_something",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='retailtoken',
-            constraint=models.UniqueConstraint(fields=('source_key',), name='credits_token_source_once'),
+            model_name="retailtoken",
+            constraint=models.UniqueConstraint(
+                fields=("source_key",), name="credits_token_source_once"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='retailtoken',
-            constraint=models.UniqueConstraint(fields=('generation_reference',), name='credits_token_one_generation'),
+            model_name="retailtoken",
+            constraint=models.UniqueConstraint(
+                fields=("generation_reference",), name="credits_token_one_generation"
+            ),
         ),
         migrations.AddConstraint(
-            model_name='retailtoken',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('generation_reference__isnull', False), ('state__in', ['reserved', 'used'])), models.Q(('generation_reference__isnull', True), ('state__in', ['available', 'revoked'])), _connector='OR'), name='credits_token_reference_iff_taken'),
+            model_name="retailtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(
+                        ("generation_reference__isnull", False), ("state__in", ["reserved", "used"])
+                    ),
+                    models.Q(
+                        ("generation_reference__isnull", True),
+                        ("state__in", ["available", "revoked"]),
+                    ),
+                    _connector="OR",
+                ),
+                name="credits_token_reference_iff_taken",
+            ),
         ),
         migrations.AddConstraint(
-            model_name='retailtoken',
-            constraint=models.CheckConstraint(condition=models.Q(models.Q(('settled_at__isnull', False), ('state__in', ['used', 'revoked'])), models.Q(('settled_at__isnull', True), ('state__in', ['available', 'reserved'])), _connector='OR'), name='credits_token_settled_at_iff_final'),
+            model_name="retailtoken",
+            constraint=models.CheckConstraint(
+                condition=models.Q(
+                    models.Q(("settled_at__isnull", False), ("state__in", ["used", "revoked"])),
+                    models.Q(
+                        ("settled_at__isnull", True), ("state__in", ["available", "reserved"])
+                    ),
+                    _connector="OR",
+                ),
+                name="credits_token_settled_at_iff_final",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="creditlot",
+            index=models.Index(fields=["expires_at"], name="credits_lot_expiry"),
+        ),
+        migrations.AddIndex(
+            model_name="hold",
+            index=models.Index(
+                condition=models.Q(("state", "open")), fields=["account"], name="credits_hold_open"
+            ),
         ),
     ]

@@ -1,0 +1,64 @@
+"""The people that quickstart makes, with credits to try the site with."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth import get_user_model
+
+from credits import services
+from credits.models import Pool
+
+PASSWORD = "try-it-out"  # noqa: S105 (printed by quickstart, which refuses public sites)
+
+
+@dataclass(frozen=True)
+class Person:
+    email: str
+    is_staff: bool
+
+
+CUSTOMER = Person("demo@example.com", is_staff=False)
+STAFF = Person("staff@example.com", is_staff=True)
+
+
+def make_people(*, now: datetime) -> int:
+    """The demo customer with 5 subscription and 50 bulk credits, and staff. Idempotent.
+
+    Returns the customer's account id.
+    """
+    customer = _make(CUSTOMER)
+    _make(STAFF)
+    account_id: int = services.open_account(user_id=customer.pk, now=now).pk
+    services.grant(
+        account_id=account_id,
+        pool=Pool.SUBSCRIPTION,
+        amount=5,
+        source_key="demo:subscription",
+        expires_at=now + timedelta(days=30),
+        now=now,
+        actor="quickstart",
+    )
+    services.grant(
+        account_id=account_id,
+        pool=Pool.BULK,
+        amount=50,
+        source_key="demo:bulk",
+        now=now,
+        actor="quickstart",
+    )
+    return account_id
+
+
+def _make(person: Person) -> Any:
+    user_model = get_user_model()
+    user = user_model.objects.filter(email=person.email).first()
+    if user is None:
+        user = user_model.objects.create_user(
+            person.email, PASSWORD, is_staff=person.is_staff, is_superuser=person.is_staff
+        )
+    EmailAddress.objects.get_or_create(
+        user=user, email=person.email, defaults={"verified": True, "primary": True}
+    )
+    return user
