@@ -7,10 +7,13 @@ that a public site needs (secure cookies, HSTS, redirects); `manage.py check` re
 import secrets
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF
+
+from billing_site.environment import read_bool, read_database, read_email
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -29,7 +32,7 @@ def local_secret_key() -> str:
     return path.read_text()
 
 
-DEBUG = env.bool("DEBUG", default=False)
+DEBUG = read_bool(env, "DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or local_secret_key()
 SECRET_KEY_IS_LOCAL = not env.str("SECRET_KEY", default="")
 SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
@@ -40,14 +43,14 @@ IS_PUBLIC = SITE_URL.startswith("https://")
 
 # Databases ---------------------------------------------------------------------------------------
 
-EMBEDDED_POSTGRES = {
+EMBEDDED_POSTGRES: dict[str, Any] = {
     "ENGINE": "billing_site.embedded_postgres.backend",
     "NAME": "billing_site",
     "DIRECTORY": VAR_DIR / "postgres",
 }
 DATABASE_URL = env.str("DATABASE_URL", default="")
-DATABASES = {"default": env.db_url_config(DATABASE_URL) if DATABASE_URL else EMBEDDED_POSTGRES}
-_database = DATABASES["default"]
+_database: dict[str, Any] = read_database(env, DATABASE_URL) if DATABASE_URL else EMBEDDED_POSTGRES
+DATABASES = {"default": _database}
 DATABASE_ENGINE = _database["ENGINE"].rsplit(".", 1)[-1]
 USES_POSTGRES = DATABASE_ENGINE in {"backend", "postgresql", "psycopg"}
 _database["CONN_MAX_AGE"] = None  # a connection per request costs three quarters of the throughput
@@ -166,7 +169,7 @@ LOGIN_REDIRECT_URL = "dashboard"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 
 EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
-vars().update(env.email_url_config(EMAIL_URL))
+vars().update(read_email(env, EMAIL_URL))
 DEFAULT_FROM_EMAIL = f"billing@{urlsplit(SITE_URL).hostname}"
 
 # Language, time, files ---------------------------------------------------------------------------

@@ -221,7 +221,7 @@ def _lock_sql(vendor: str) -> str:
         )
     )  # fmt: skip
     sql, _params = query.query.get_compiler(connection=connection).as_sql()
-    return sql
+    return str(sql)
 
 
 @cache

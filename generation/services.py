@@ -280,7 +280,7 @@ def report_worker(*, name: str, now: datetime) -> None:
 # Inside -------------------------------------------------------------------------------------------
 
 
-def _check_prompt(prompt: str) -> None:
+def _check_prompt(prompt: object) -> None:
     if not isinstance(prompt, str) or not prompt.strip():
         raise InvalidPrompt("The prompt is empty.")
     if len(prompt) > MAX_PROMPT_CHARS:

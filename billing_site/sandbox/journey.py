@@ -52,7 +52,7 @@ class Customer:
             json=body,
             headers={
                 "Idempotency-Key": str(uuid.uuid4()),
-                "X-CSRFToken": self.session.cookies["csrftoken"],
+                "X-CSRFToken": self.session.cookies["csrftoken"] or "",
                 "Referer": self.address,
             },
             timeout=10,

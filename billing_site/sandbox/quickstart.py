@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -129,7 +130,7 @@ class Quickstart:
 
     def _database(self) -> str:
         if not settings.DATABASE_URL:
-            directory = settings.DATABASES["default"]["DIRECTORY"]
+            directory: Path = settings.EMBEDDED_POSTGRES["DIRECTORY"]
             if launcher.status(directory).pid is None:
                 self._undo.insert(0, connection.close)
                 self._undo.insert(0, lambda: launcher.stop(directory))

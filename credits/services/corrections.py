@@ -92,20 +92,28 @@ def adjust(
     """Staff adds or removes `amount` credits of one pool, with a reason that is kept.
 
     Adding makes a lot, removing a captured hold. Raises InvalidAmount, InsufficientCredits,
-    IdempotencyConflict, AccountNotFound.
+    IdempotencyConflict (also for the other direction), AccountNotFound.
     """
     check_amount(amount)
     why = Why(f"adjustment:{idempotency_key}", actor, note)
-    if direction is Direction.ADD:
-        lot = CreditLot(pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at)
-        return once(lot, account_id, now, lambda books: add_lot(books, Kind.ADJUST, lot, why))
-    return _remove(account_id, pool, amount, why, now)
+    if Direction(direction) is Direction.REMOVE:
+        return _remove(account_id, pool, amount, why, now)
+    lot = CreditLot(pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at)
+
+    def add(books: Books) -> None:
+        if Hold.objects.filter(account_id=account_id, idempotency_key=why.reference).exists():
+            raise IdempotencyConflict(why.reference)
+        add_lot(books, Kind.ADJUST, lot, why)
+
+    return once(lot, account_id, now, add)
 
 
 def _remove(account_id: int, pool: Pool, amount: int, why: Why, now: datetime) -> Hold:
     arguments = f"remove {amount} {pool}"
     with locked(account_id, now=now) as books:
         first = Hold.objects.filter(account_id=account_id, idempotency_key=why.reference).first()
+        if CreditLot.objects.filter(source_key=why.reference).exists():
+            raise IdempotencyConflict(why.reference)
         if first is None:
             removed = Hold(
                 amount=amount,

@@ -3,6 +3,7 @@
 from credits.models import Hold
 
 MOST_CREDITS = 1_000_000_000  # in one operation: far above any offer, far below bigint
+MOST_PAID = 10**12  # minor units: the largest amounts Stripe knows (rupiah) have 12 digits
 
 
 class CreditsError(Exception):
@@ -48,7 +49,12 @@ class RetailTokenUnavailable(CreditsError):
     """No retail token is free, or this one is not in the state that the operation needs."""
 
 
-def check_amount(amount: int) -> None:
-    """Raises InvalidAmount unless `amount` is an int (not a bool) from 1 to MOST_CREDITS."""
-    if type(amount) is not int or not 1 <= amount <= MOST_CREDITS:
-        raise InvalidAmount(f"Credits must be a whole number from 1 to {MOST_CREDITS}.")
+def check_amount(amount: int, *, least: int = 1, most: int = MOST_CREDITS) -> None:
+    """Raises InvalidAmount unless `amount` is an int (not a bool) from `least` to `most`."""
+    if type(amount) is not int or not least <= amount <= most:
+        raise InvalidAmount(f"This must be a whole number from {least} to {most}.")
+
+
+def check_paid(amount_paid: int) -> None:
+    """Raises InvalidAmount unless `amount_paid` can be a price in minor units."""
+    check_amount(amount_paid, least=0, most=MOST_PAID)

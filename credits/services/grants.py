@@ -9,7 +9,7 @@ from django.db import IntegrityError
 
 from credits.books import Books, Kind, OpenLot, Why, locked
 from credits.models import CreditLot, Pool
-from credits.services.errors import IdempotencyConflict, check_amount
+from credits.services.errors import IdempotencyConflict, check_amount, check_paid
 
 
 def grant(
@@ -35,6 +35,7 @@ def grant(
     amount).
     """
     check_amount(amount)
+    check_paid(amount_paid)
     lot = CreditLot(
         pool=pool,
         granted=amount,
@@ -71,6 +72,8 @@ def reset_subscription(
     Raises InvalidAmount, AccountNotFound, IdempotencyConflict.
     """
     check_amount(amount)
+    check_amount(rollover_cap, least=0)
+    check_paid(amount_paid)
     lot = CreditLot(
         pool=Pool.SUBSCRIPTION,
         granted=amount,
@@ -102,13 +105,12 @@ def add_lot(books: Books, kind: Kind, lot: CreditLot, why: Why) -> None:
     pay_owed(books, books.add_lot(kind, lot, why), why)
 
 
-def pay_owed(books: Books, lot: OpenLot, why: Why, at_most: int | None = None) -> int:
-    """Pays the account's debt from `lot`; returns how many credits that took."""
-    payment = min(books.owed, lot.remaining, lot.remaining if at_most is None else at_most)
+def pay_owed(books: Books, lot: OpenLot, why: Why) -> None:
+    """Pays what the account owes from `lot`, as far as it goes."""
+    payment = min(books.owed, lot.remaining)
     if payment:
         books.owed -= payment
         books.post(Kind.REPAY, lot, -payment, why)
-    return payment
 
 
 def end_subscription_lots(books: Books, rollover_cap: int, why: Why) -> int:

@@ -19,7 +19,7 @@ from credits.services.errors import (
     InvalidAmount,
     check_amount,
 )
-from credits.services.grants import default_promotional_expiry, pay_owed
+from credits.services.grants import default_promotional_expiry
 
 
 def hold(
@@ -142,14 +142,14 @@ def expire_due(*, now: datetime) -> Swept:
     account_ids = sorted(set(ended.values_list("account_id", flat=True)))
     expired = sum(_expire(account_id, now) for account_id in account_ids)
     late = Hold.objects.filter(state=Hold.State.OPEN, deadline__lte=now)
-    hold_ids = list(late.values_list("id", flat=True))
+    hold_ids = list(late.order_by("id").values_list("id", flat=True))
     released = sum(_release_late(hold_id, now) for hold_id in hold_ids)
     return Swept(accounts=len(account_ids), credits=expired, holds=released)
 
 
 def _expire(account_id: int, now: datetime) -> int:
     with locked(account_id, now=now) as books:
-        before = sum(books.balance.values())
+        before: int = sum(books.balance.values())
         books.open_lots()
         return before - sum(books.balance.values())
 
@@ -233,17 +233,16 @@ def _give_back(
 def _taken_from(found: Hold) -> Iterator[tuple[CreditLot, int]]:
     """The lots that a hold still has credits of, last taken first, with how many.
 
-    Credits that came back into another lot (_extended_lot) make that lot's number negative.
+    What was given back before is skipped from the same end, whichever lot it came back into.
     """
-    entries = LedgerEntry.objects.filter(hold=found).select_related("lot").order_by("sequence")
-    lots: dict[int, CreditLot] = {}
-    taken: dict[int, int] = {}
+    entries = LedgerEntry.objects.filter(hold=found).select_related("lot").order_by("-sequence")
+    given_back = sum(entry.amount for entry in entries if entry.amount > 0)
     for entry in entries:
-        lots[entry.lot_id] = entry.lot
-        taken[entry.lot_id] = taken.get(entry.lot_id, 0) - entry.amount
-    for lot_id in reversed(lots):
-        if taken[lot_id] > 0:
-            yield lots[lot_id], taken[lot_id]
+        taken = max(0, -entry.amount)
+        skipped = min(given_back, taken)
+        given_back -= skipped
+        if taken > skipped:
+            yield entry.lot, taken - skipped
 
 
 def _return_to_lot(
@@ -251,17 +250,24 @@ def _return_to_lot(
 ) -> None:
     lot = books.working_copy(row)
     row = lot.row or row
+    demanded = min(amount, row.clawed_back_owed, books.owed)
+    if demanded:  # a claw-back came while they were out
+        books.post(kind, lot, demanded, why, hold_id)
+        books.owed -= demanded
+        row.clawed_back_owed -= demanded
+        books.post(Kind.CLAW_BACK, lot, -demanded, why)
+    amount -= demanded
+    if not amount:
+        return
     if lot.ended and not lapse:
-        lot = books.add_lot(kind, _extended_lot(books, row, amount, hold_id), why, hold_id)
-    else:
-        books.post(kind, lot, amount, why, hold_id)
+        books.add_lot(kind, _extended_lot(books, row, amount, hold_id), why, hold_id)
+        return
+    books.post(kind, lot, amount, why, hold_id)
     if lot.ended:
         books.post(Kind.EXPIRE, lot, -amount, why)
-    elif lot.row and row.frozen_at:
+    elif row.frozen_at:
         row.frozen += amount
         books.post(Kind.FREEZE, lot, -amount, why)
-    else:
-        row.clawed_back_owed -= pay_owed(books, lot, why, at_most=row.clawed_back_owed)
 
 
 def _extended_lot(books: Books, ended: CreditLot, amount: int, hold_id: int) -> CreditLot:

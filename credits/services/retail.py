@@ -5,7 +5,12 @@ from typing import Any
 
 from credits.books import Books, locked
 from credits.models import Account, RetailToken
-from credits.services.errors import AccountFrozen, IdempotencyConflict, RetailTokenUnavailable
+from credits.services.errors import (
+    AccountFrozen,
+    IdempotencyConflict,
+    RetailTokenUnavailable,
+    check_paid,
+)
 
 State = RetailToken.State
 
@@ -21,8 +26,10 @@ def issue_retail_token(
 ) -> RetailToken:
     """One token for one payment. `amount_paid` is in minor units of `currency`.
 
-    Raises IdempotencyConflict if the key made another account's token, AccountNotFound.
+    Raises IdempotencyConflict if the key made another account's token, InvalidAmount,
+    AccountNotFound.
     """
+    check_paid(amount_paid)
     with locked(account_id, now=now):
         token, _created = RetailToken.objects.get_or_create(
             source_key=source_key,
@@ -45,12 +52,11 @@ def reserve_retail_token(*, account_id: int, reference: str, now: datetime) -> R
     Raises RetailTokenUnavailable, AccountFrozen, AccountNotFound.
     """
     with locked(account_id, now=now) as books:
-        taken = RetailToken.objects.filter(account_id=account_id, generation_reference=reference)
-        token = taken.first()
+        token = RetailToken.objects.filter(generation_reference=reference).first()
         if token is None:
             token = _free_token(books)
             _move(token, State.AVAILABLE, State.RESERVED, generation_reference=reference)
-        elif token.state != State.RESERVED:
+        elif token.account_id != account_id or token.state != State.RESERVED:
             raise RetailTokenUnavailable("This generation has already used its token.")
         return token
 

@@ -1,0 +1,137 @@
+"""Staff reads the books here and cannot change them: every change is a service with a reason."""
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Model, QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+from unfold.admin import ModelAdmin
+
+from credits import services
+from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, RetailToken
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Looking only, for superusers too. Lists do not count millions of rows."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+@admin.register(Account)
+class AccountAdmin(ReadOnlyAdmin):
+    list_display = (
+        "id",
+        "user",
+        "subscription_credits",
+        "promotional_credits",
+        "bulk_credits",
+        "owed",
+        "status",
+    )
+    list_filter = ("status",)
+    list_select_related = ("user",)
+    search_fields = ("user__email__iexact", "=id")
+    search_help_text = _("A whole email address, or an account number.")
+    actions = ("freeze", "unfreeze")
+
+    def has_freeze_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credits.change_account")
+
+    @admin.action(description=_("Freeze: stop spending"), permissions=["freeze"])
+    def freeze(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        for account in accounts:
+            services.freeze_account(account_id=account.pk, now=timezone.now())
+        self.message_user(request, _("%d accounts frozen.") % len(accounts))
+
+    @admin.action(description=_("Unfreeze: allow spending"), permissions=["freeze"])
+    def unfreeze(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
+        for account in accounts:
+            services.unfreeze_account(account_id=account.pk, now=timezone.now())
+        self.message_user(request, _("%d accounts may spend again.") % len(accounts))
+
+
+@admin.register(CreditLot)
+class CreditLotAdmin(ReadOnlyAdmin):
+    list_display = (
+        "source_key",
+        "account_id",
+        "pool",
+        "granted",
+        "remaining",
+        "frozen",
+        "clawed_back",
+        "expires_at",
+        "created_at",
+    )
+    list_filter = ("pool",)
+    ordering = ("-id",)
+    search_fields = ("=account__id", "source_key__exact")
+    search_help_text = _("An account number, or a whole source key such as invoice:in_123.")
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnlyAdmin):
+    list_display = ("id", "account_id", "amount", "captured", "state", "reference", "created_at")
+    list_filter = ("state",)
+    ordering = ("-id",)
+    search_fields = ("=account__id", "idempotency_key__exact")
+    search_help_text = _("An account number, or a whole idempotency key.")
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnlyAdmin):
+    list_display = (
+        "account_id",
+        "sequence",
+        "kind",
+        "pool",
+        "amount",
+        "balance_after",
+        "reference",
+        "actor",
+        "created_at",
+    )
+    list_filter = ("kind", "pool")
+    ordering = ("-id",)
+    search_fields = ("=account__id",)
+    search_help_text = _("An account number.")
+
+
+@admin.register(RetailToken)
+class RetailTokenAdmin(ReadOnlyAdmin):
+    list_display = ("source_key", "account_id", "state", "generation_reference", "created_at")
+    list_filter = ("state",)
+    ordering = ("-id",)
+    search_fields = ("=account__id", "source_key__exact", "generation_reference__exact")
+
+
+@admin.register(Offer)
+class OfferAdmin(ModelAdmin):  # type: ignore[misc]
+    """What is sold may still be hidden and sorted here; prices come from `init_pricing`."""
+
+    list_display = ("name", "kind", "credits", "amount", "currency", "interval", "active", "order")
+    list_filter = ("kind", "active")
+    list_editable = ("active", "order")
+    ordering = ("order", "slug")
+
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
+        editable = {"active", "order", "name"}
+        return tuple(field.name for field in Offer._meta.fields if field.name not in editable)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False

@@ -1,0 +1,91 @@
+"""Staff reads everything and changes nothing but by adding to the books."""
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.urls import reverse
+
+from credits import services
+from credits.models import Account, Offer, Pool
+
+pytestmark = pytest.mark.django_db
+READ_ONLY = ["account", "creditlot", "hold", "ledgerentry", "retailtoken"]
+
+
+@pytest.fixture
+def staff(client):
+    user = get_user_model().objects.create_superuser("owner@example.com", "pw")
+    client.force_login(user)
+    return client
+
+
+@pytest.fixture
+def busy_account(account, now):
+    services.grant(
+        account_id=account.pk, pool=Pool.BULK, amount=50, source_key="invoice:in_1", now=now
+    )
+    services.spend(account_id=account.pk, amount=3, reference="r", idempotency_key="k", now=now)
+    services.issue_retail_token(account_id=account.pk, source_key="checkout:cs_1", now=now)
+    return account
+
+
+@pytest.mark.parametrize("model", READ_ONLY)
+class TestEveryBook:
+    def test_is_listed_and_searched(self, staff, busy_account, model):
+        url = reverse(f"admin:credits_{model}_changelist")
+        assert staff.get(url).status_code == 200
+        assert staff.get(url, {"q": str(busy_account.pk)}).status_code == 200
+
+    def test_opens_read_only(self, staff, busy_account, model):
+        from django.apps import apps
+
+        row = apps.get_model("credits", model).objects.first()
+        url = reverse(f"admin:credits_{model}_change", args=[row.pk])
+        assert staff.get(url).status_code == 200
+        assert staff.post(url, {"amount": 1}).status_code == 403
+
+    def test_cannot_be_added_or_deleted_by_a_superuser(self, staff, busy_account, model):
+        from django.apps import apps
+
+        row = apps.get_model("credits", model).objects.first()
+        assert staff.get(reverse(f"admin:credits_{model}_add")).status_code == 403
+        delete = reverse(f"admin:credits_{model}_delete", args=[row.pk])
+        assert staff.post(delete, {"post": "yes"}).status_code == 403
+        listing = staff.get(reverse(f"admin:credits_{model}_changelist"))
+        assert b"delete_selected" not in listing.content
+
+
+@pytest.mark.parametrize("size", [1, 30])
+def test_a_longer_ledger_needs_no_more_queries(
+    staff, busy_account, now, size, django_assert_max_num_queries
+):
+    for number in range(size):
+        services.spend(
+            account_id=busy_account.pk,
+            amount=1,
+            reference="r",
+            idempotency_key=f"{number}",
+            now=now,
+        )
+    with django_assert_max_num_queries(8):
+        staff.get(reverse("admin:credits_ledgerentry_changelist"))
+
+
+def test_freezing_from_the_list_stops_spending(staff, busy_account, now):
+    url = reverse("admin:credits_account_changelist")
+    staff.post(url, {"action": "freeze", "_selected_action": [busy_account.pk]})
+    with pytest.raises(services.AccountFrozen):
+        services.spend(
+            account_id=busy_account.pk, amount=1, reference="r", idempotency_key="f", now=now
+        )
+    staff.post(url, {"action": "unfreeze", "_selected_action": [busy_account.pk]})
+    assert Account.objects.get(pk=busy_account.pk).status == Account.Status.ACTIVE
+
+
+def test_the_price_of_an_offer_cannot_be_edited(staff):
+    offer = Offer.objects.create(
+        slug="pack-50", name="50", kind="pack", credits=50, amount=500, currency="usd"
+    )
+    url = reverse("admin:credits_offer_change", args=[offer.pk])
+    staff.post(url, {"name": "Fifty", "amount": 1, "credits": 9999, "active": "on", "order": 3})
+    offer.refresh_from_db()
+    assert (offer.name, offer.amount, offer.credits) == ("Fifty", 500, 50)
