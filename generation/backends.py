@@ -119,7 +119,7 @@ class _Provider:
             default_headers={"Accept-Encoding": "identity"},
         )
         self.first_model = ""
-        self.token_limit_name = "max_tokens"
+        self.limit_field = "max_tokens"
 
 
 # One client, so one connection pool, per server; a forked child must not share its parent's.
@@ -181,7 +181,7 @@ def _open_stream(
             ],
             stream=True,
             stream_options={"include_usage": True},
-            extra_body={provider.token_limit_name: max_output_tokens},
+            extra_body={provider.limit_field: max_output_tokens},
             timeout=limits.remaining(),
         )
 
@@ -190,9 +190,9 @@ def _open_stream(
             return send()
         except openai.BadRequestError as error:
             # OpenAI's reasoning models refuse the name that every other server knows.
-            if error.param != "max_tokens" or provider.token_limit_name != "max_tokens":
+            if error.param != "max_tokens" or provider.limit_field != "max_tokens":
                 raise
-            provider.token_limit_name = "max_completion_tokens"
+            provider.limit_field = "max_completion_tokens"
             return send()
     except openai.NotFoundError as error:
         provider.first_model = ""

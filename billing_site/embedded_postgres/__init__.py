@@ -1,0 +1,1 @@
+"""The default database: a PostgreSQL that starts by itself on the first connection."""

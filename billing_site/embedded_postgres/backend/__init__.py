@@ -1,0 +1,1 @@
+"""Database backend: ENGINE = "billing_site.embedded_postgres.backend"."""
