@@ -65,9 +65,10 @@ class UserRate(BaseThrottle):
     """At most PER_MINUTE requests a minute of one user. See Note [Permits in blocks]."""
 
     def allow_request(self, request: Request, view: object) -> bool:
-        if request.user is None:  # the price list, which is as public as any page
+        user_id = getattr(request.user, "pk", None)
+        if user_id is None:  # the price list, which is as public as any page
             return True
-        return permits.take(request.user.pk, int(time.time()) // 60)
+        return permits.take(user_id, int(time.time()) // 60)
 
     def wait(self) -> float:
         return 60 - time.time() % 60
@@ -75,11 +76,11 @@ class UserRate(BaseThrottle):
 
 def _reserve(user_id: int, minute: int) -> int:
     """Sets aside up to BLOCK of the user's permits of this minute; returns how many."""
+    # Not in the transaction below: to insert a row while others wait for its lock is a deadlock
+    # on MariaDB.
+    RequestCount.objects.get_or_create(user_id=user_id, defaults={"minute": minute, "reserved": 0})
     with transaction.atomic():
-        rows = RequestCount.objects.select_for_update()
-        row, _created = rows.get_or_create(
-            user_id=user_id, defaults={"minute": minute, "reserved": 0}
-        )
+        row = RequestCount.objects.select_for_update().get(user_id=user_id)
         if row.minute < minute:
             row.minute, row.reserved = minute, 0
         granted = min(BLOCK, PER_MINUTE - row.reserved)

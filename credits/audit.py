@@ -96,15 +96,19 @@ def _wrong_pools(
         column = getattr(account, f"{pool}_credits")
         if not column == running[pool] == in_lots[pool]:
             yield f"{pool}: column {column}, lines {running[pool]}, lots {in_lots[pool]}"
-    if entries and entries[-1].owed_after != account.owed:
-        yield f"owes {account.owed}, the last line says {entries[-1].owed_after}"
+    owed = entries[-1].owed_after if entries else 0
+    if owed != account.owed:
+        yield f"owes {account.owed}, the last line says {owed}"
 
 
 def _wrong_lots(lots: list[CreditLot], entries: list[LedgerEntry]) -> Iterator[str]:
     sums: Counter[int] = Counter()
     frozen: Counter[int] = Counter()
+    clawed_back: Counter[int] = Counter()
     for entry in entries:
         sums[entry.lot_id] += entry.amount
+        if entry.kind == Kind.CLAW_BACK:
+            clawed_back[entry.lot_id] -= entry.amount
         if entry.kind in (Kind.FREEZE, Kind.UNFREEZE):
             frozen[entry.lot_id] -= entry.amount
     born = {entry.pk: entry.amount for entry in entries}
@@ -113,6 +117,8 @@ def _wrong_lots(lots: list[CreditLot], entries: list[LedgerEntry]) -> Iterator[s
             yield f"lot {lot.pk}: {lot.remaining} remaining, its lines sum to {sums[lot.pk]}"
         if lot.frozen != frozen[lot.pk]:
             yield f"lot {lot.pk}: {lot.frozen} frozen, its lines say {frozen[lot.pk]}"
+        if lot.clawed_back < clawed_back[lot.pk] + lot.clawed_back_owed:
+            yield f"lot {lot.pk}: {lot.clawed_back} clawed back, its lines say more"
         if lot.granted != born.get(lot.pk):
             yield f"lot {lot.pk}: granted {lot.granted}, its first line says {born.get(lot.pk)}"
 

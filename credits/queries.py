@@ -1,10 +1,11 @@
 """Every read of the money core that is worth a name. Nothing here writes or locks."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db.models import Min, Q, QuerySet, Sum
+from django.db.models import F, Min, Q, QuerySet, Sum
 
 from credits.audit import find_imbalances
 from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, Pool, RetailToken
@@ -64,21 +65,15 @@ class LotStory:
 def balance(*, account_id: int, now: datetime) -> Balance:
     """The balance now. Lots that have ended do not count, also before expire_due has run."""
     account = Account.objects.get(pk=account_id)
-    pools = {
-        Pool.SUBSCRIPTION.value: account.subscription_credits,
-        Pool.PROMOTIONAL.value: account.promotional_credits,
-        Pool.BULK.value: account.bulk_credits,
-    }
-    open_lots = CreditLot.objects.filter(account_id=account_id, remaining__gt=0)
-    ended = open_lots.filter(expires_at__lte=now).values("pool").annotate(left=Sum("remaining"))
-    for row in ended:
-        pools[row["pool"]] -= row["left"]
+    open_lots = CreditLot.objects.filter(account_id=account_id, remaining__gt=0).exclude(
+        expires_at__lte=now
+    )
     return Balance(
-        pools=pools,
+        pools=_by_pool(open_lots, "remaining"),
         retail_tokens=_tokens(account_id).filter(state=TokenState.AVAILABLE).count(),
         owed=account.owed,
         held=_sum(Hold.objects.filter(account_id=account_id, state=Hold.State.OPEN), "amount"),
-        next_expiry=_next_expiry(open_lots.filter(expires_at__gt=now)),
+        next_expiry=_next_expiry(open_lots),
     )
 
 
@@ -92,11 +87,9 @@ def balance_at(*, account_id: int, moment: datetime) -> Balance:
     last = lines.order_by("-sequence").first()
     holds = Hold.objects.filter(account_id=account_id, created_at__lte=moment)
     tokens = _tokens(account_id).filter(created_at__lte=moment)
-    pools = {pool: _balance_after(lines, pool) for pool in Pool.values}
-    for lot in _lots_ended_unwritten(account_id, moment):
-        pools[lot.pool] -= lot.remaining
     return Balance(
-        pools=pools,
+        # Lines of a lot that had ended by then are left out: its expiry may be written later.
+        pools=_by_pool(lines.exclude(lot__expires_at__lte=moment), "amount"),
         retail_tokens=tokens.filter(Q(settled_at__gt=moment) | Q(settled_at=None)).count(),
         owed=last.owed_after if last else 0,
         held=_sum(holds.filter(Q(settled_at__gt=moment) | Q(settled_at=None)), "amount"),
@@ -112,8 +105,8 @@ def history(*, account_id: int) -> QuerySet[LedgerEntry]:
 def explain(*, account_id: int) -> Iterator[LotStory]:
     """Why the balance is what it is: every lot, newest first, and what became of its credits."""
     lots = CreditLot.objects.filter(account_id=account_id).order_by("-id")
-    moved: dict[int, dict[str, int]] = {lot.pk: {} for lot in lots}
-    lines = LedgerEntry.objects.filter(account_id=account_id).exclude(id__in=moved)
+    moved: dict[int, dict[str, int]] = defaultdict(dict)
+    lines = LedgerEntry.objects.filter(account_id=account_id).exclude(id=F("lot_id"))
     for row in lines.values("lot_id", "kind").annotate(sum=Sum("amount")):
         moved[row["lot_id"]][row["kind"]] = -row["sum"]
     for lot in lots:
@@ -144,14 +137,9 @@ def _tokens(account_id: int) -> QuerySet[RetailToken]:
     return RetailToken.objects.filter(account_id=account_id)
 
 
-def _balance_after(lines: QuerySet[LedgerEntry], pool: str) -> int:
-    last = lines.filter(pool=pool).order_by("-sequence").first()
-    return last.balance_after if last else 0
-
-
-def _lots_ended_unwritten(account_id: int, moment: datetime) -> QuerySet[CreditLot]:
-    """Lots that had ended at `moment` but whose expiry line is still to be written."""
-    return CreditLot.objects.filter(account_id=account_id, expires_at__lte=moment, remaining__gt=0)
+def _by_pool(rows: QuerySet, field: str) -> dict[str, int]:  # type: ignore[type-arg]
+    sums = rows.order_by().values("pool").annotate(sum=Sum(field))
+    return {**dict.fromkeys(Pool.values, 0), **{row["pool"]: row["sum"] for row in sums}}
 
 
 def _next_expiry(lots: QuerySet[CreditLot]) -> Expiry | None:

@@ -33,7 +33,10 @@ class User(AbstractUser):
 
 
 class ApiKey(models.Model):
-    """A key that speaks for its user. Only the SHA-256 of it is kept: 256 random bits need no slow hash."""
+    """A key that speaks for its user.
+
+    Only the SHA-256 of it is kept: 256 random bits need no slow hash.
+    """
 
     user = models.ForeignKey(User, on_delete=models.CASCADE, related_name="api_keys")
     name = models.CharField(max_length=80)

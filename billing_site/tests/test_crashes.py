@@ -9,6 +9,7 @@ import sys
 import time
 from collections import Counter
 from contextlib import suppress
+from pathlib import Path
 
 import psutil
 import pytest
@@ -60,7 +61,7 @@ class Site:
 
     def finish(self, process):
         output, _ = process.communicate(timeout=120)
-        assert process.returncode == 0, open(self.log.name).read()[-3000:]
+        assert process.returncode == 0, Path(self.log.name).read_text()[-3000:]
         return json.loads(output or "null")
 
     def postmaster(self):
