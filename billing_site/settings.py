@@ -179,7 +179,8 @@ LANGUAGES = [("en", "English")]
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "staticfiles"
+STATIC_ROOT = VAR_DIR / "static"  # filled by collectstatic on a public site
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "billing_site" / "static"]
 WHITENOISE_USE_FINDERS = not IS_PUBLIC  # trying out needs no collectstatic
 STORAGES = {
