@@ -15,3 +15,6 @@ format:
 
 test:
 	$(python) manage.py test
+
+css:  ## after changing templates or billing_site/styles
+	.venv/bin/tailwindcss --input billing_site/styles/site.css --output billing_site/static/site.css --minify

@@ -56,6 +56,13 @@ def _audit_account(account_id: int) -> tuple[Totals, list[str]]:
         entries = list(LedgerEntry.objects.filter(account=account).order_by("sequence"))
         lots = list(CreditLot.objects.filter(account=account))
         holds = list(Hold.objects.filter(account=account))
+    return prove(account, entries, lots, holds)
+
+
+def prove(
+    account: Account, entries: list[LedgerEntry], lots: list[CreditLot], holds: list[Hold]
+) -> tuple[Totals, list[str]]:
+    """The proof itself, of rows read at one moment; `entries` in the order of their sequence."""
     totals = _totals(account, entries, lots, holds)
     wrong = [
         *_wrong_chain(account, entries),
@@ -64,7 +71,7 @@ def _audit_account(account_id: int) -> tuple[Totals, list[str]]:
         *_wrong_holds(holds, entries),
         *_wrong_totals(totals),
     ]
-    return totals, [f"account {account_id}: {sentence}" for sentence in wrong]
+    return totals, [f"account {account.pk}: {sentence}" for sentence in wrong]
 
 
 def _wrong_chain(account: Account, entries: list[LedgerEntry]) -> Iterator[str]:

@@ -23,6 +23,7 @@ from functools import cache
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.backends.utils import CursorWrapper
 
 from credits.models import Account, CreditLot, Hold, LedgerEntry, Pool, row_id
 
@@ -57,10 +58,12 @@ class Why:
 class Books:
     """A locked account: its numbers now, and the lines to be written when the lock ends."""
 
-    def __init__(self, account_id: int, now: datetime) -> None:
+    def __init__(self, account_id: int, now: datetime, cursor: CursorWrapper) -> None:
         self.account_id = account_id
         self.now = now
-        row = _fetch_one(_lock_sql(connection.vendor), [account_id])
+        self._cursor = cursor
+        self._cursor.execute(_lock_sql(connection.vendor), [account_id])
+        row = self._cursor.fetchone()
         if row is None:
             raise AccountNotFound(f"There is no account {account_id}.")
         subscription, promotional, bulk, self.owed, self.status, self.sequence, self.head = row
@@ -88,7 +91,8 @@ class Books:
         return sorted(lots, key=lambda lot: BURN_ORDER[lot.pool])  # stable: keeps expiry order
 
     def _read_lots(self) -> dict[int, OpenLot]:
-        rows = _fetch_all(LOTS_SQL, [_moment(self.now), self.account_id])
+        self._cursor.execute(LOTS_SQL, [_moment(self.now), self.account_id])
+        rows = self._cursor.fetchall()
         return {row[0]: OpenLot(row[0], row[1], row[2], bool(row[3])) for row in rows}
 
     def working_copy(self, row: CreditLot) -> OpenLot:
@@ -147,17 +151,26 @@ class Books:
             new_lot.remaining = self._changed_lots.pop(new_lot.id).remaining
             new_lot.save(force_insert=True)
         if self._new_holds:
-            _insert("credits_hold", HOLD_COLUMNS, map(_hold_row, self._new_holds))
+            self._insert("credits_hold", HOLD_COLUMNS, map(_hold_row, self._new_holds))
         for lot in self._changed_lots.values():
             if lot.row:
                 lot.row.remaining = lot.remaining
                 lot.row.save(update_fields=LOT_CHANGES)
             else:
-                _execute(LOT_SQL, [lot.remaining, lot.id])
+                self._cursor.execute(LOT_SQL, [lot.remaining, lot.id])
         if self._entries:
-            _insert("credits_ledgerentry", ENTRY_COLUMNS, self._entries)
+            self._insert("credits_ledgerentry", ENTRY_COLUMNS, self._entries)
             balances = [self.balance[pool] for pool in BURN_ORDER]
-            _execute(ACCOUNT_SQL, [*balances, self.owed, self.sequence, self.head, self.account_id])
+            self._cursor.execute(
+                ACCOUNT_SQL, [*balances, self.owed, self.sequence, self.head, self.account_id]
+            )
+
+    def _insert(
+        self, table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]
+    ) -> None:
+        values = list(rows)
+        sql = _insert_sql(table, columns, len(values))
+        self._cursor.execute(sql, [value for row in values for value in row])
 
 
 @contextmanager
@@ -166,8 +179,8 @@ def locked(account_id: int, *, now: datetime) -> Iterator[Books]:
 
     Raises AccountNotFound. Joins the caller's transaction if there is one (as a savepoint).
     """
-    with transaction.atomic():
-        books = Books(account_id, now)
+    with transaction.atomic(), connection.cursor() as cursor:
+        books = Books(account_id, now, cursor)
         yield books
         books.write()
 
@@ -231,11 +244,6 @@ def _insert_sql(table: str, columns: tuple[str, ...], rows: int) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608 (our names)
 
 
-def _insert(table: str, columns: tuple[str, ...], rows: Iterable[tuple[Any, ...]]) -> None:
-    values = list(rows)
-    _execute(_insert_sql(table, columns, len(values)), [v for row in values for v in row])
-
-
 def _hold_row(hold: Hold) -> tuple[Any, ...]:
     return (
         hold.id, hold.account_id, hold.amount, hold.captured, hold.state, _moment(hold.deadline),
@@ -246,21 +254,3 @@ def _hold_row(hold: Hold) -> tuple[Any, ...]:
 
 def _moment(value: datetime | None) -> Any:
     return connection.ops.adapt_datetimefield_value(value)
-
-
-def _execute(sql: str, params: list[Any]) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-
-
-def _fetch_one(sql: str, params: list[Any]) -> tuple[Any, ...] | None:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        row: tuple[Any, ...] | None = cursor.fetchone()
-        return row
-
-
-def _fetch_all(sql: str, params: list[Any]) -> list[tuple[Any, ...]]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, params)
-        return list(cursor.fetchall())

@@ -6,6 +6,12 @@ from django.conf import settings
 from django.db import migrations, models
 
 
+def compare_byte_by_byte(apps, schema_editor):
+    """MariaDB and MySQL: in_1Ab and in_1aB are two invoices, as they are on the other databases."""
+    if schema_editor.connection.vendor == "mysql":
+        schema_editor.execute("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin")
+
+
 class Migration(migrations.Migration):
     initial = True
 
@@ -14,6 +20,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.RunPython(compare_byte_by_byte, migrations.RunPython.noop, atomic=False),
         migrations.CreateModel(
             name="Account",
             fields=[

@@ -1,0 +1,68 @@
+"""Every write to API keys. Each function is one short transaction."""
+
+import hashlib
+import secrets
+from datetime import datetime, timedelta
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from billing_site.accounts.models import ApiKey, User
+
+RANDOM_BYTES = 32
+PREFIX_CHARS = 9  # "bs_" and enough of the key to recognise it by
+MAX_NAME_CHARS = 80
+MAX_KEYS = 20  # active ones, per user
+LAST_USED_PRECISION = timedelta(minutes=1)
+
+
+class ApiKeyError(Exception):
+    """The key was not made. The message is a sentence that may be shown."""
+
+
+class ApiKeyNameTaken(ApiKeyError):
+    """An active key of the user has this name: it would not be clear which one to revoke."""
+
+
+class TooManyApiKeys(ApiKeyError):
+    """The user has MAX_KEYS active keys."""
+
+
+def create_api_key(*, user: User, name: str, now: datetime) -> tuple[ApiKey, str]:
+    """A new key and its plain text, which cannot be had again.
+
+    Raises ApiKeyNameTaken (so a form that is sent twice makes one key) and TooManyApiKeys.
+    """
+    plain = f"bs_{secrets.token_urlsafe(RANDOM_BYTES)}"
+    with transaction.atomic():
+        User.objects.select_for_update().get(pk=user.pk)
+        active = ApiKey.objects.filter(user=user, revoked_at=None)
+        if active.filter(name=name).exists():
+            raise ApiKeyNameTaken(_("You already have a key named “%s”.") % name)
+        if active.count() >= MAX_KEYS:
+            raise TooManyApiKeys(_("You have %d keys: revoke one first.") % MAX_KEYS)
+        key = ApiKey.objects.create(
+            user=user, name=name, prefix=plain[:PREFIX_CHARS], digest=_digest(plain), created_at=now
+        )
+    return key, plain
+
+
+def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
+    """Ends the key at once and for ever. Repeating changes nothing."""
+    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+    key.refresh_from_db()
+
+
+def find_user_by_key(*, key: str, now: datetime) -> User | None:
+    """The active user whom an unrevoked key speaks for. Notes, to the minute, that it was used."""
+    keys = ApiKey.objects.select_related("user").filter(revoked_at=None, user__is_active=True)
+    found = keys.filter(digest=_digest(key)).first()
+    if found is None:
+        return None
+    if found.last_used_at is None or found.last_used_at <= now - LAST_USED_PRECISION:
+        ApiKey.objects.filter(pk=found.pk).update(last_used_at=now)
+    return found.user
+
+
+def _digest(key: str) -> str:
+    return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()

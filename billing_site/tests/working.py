@@ -1,0 +1,32 @@
+"""A worker in a thread and a model behind it, for tests that go through the whole site."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from django.db import connection
+from django.test import override_settings
+
+from generation import runner
+from generation.tests.misbehaving_server import MisbehavingServer
+
+
+@contextmanager
+def worker(*, seconds_per_word: float = 0.0) -> Iterator[MisbehavingServer]:
+    """Carries out whatever is requested until the block ends, with a model that is slow at will."""
+    done = threading.Event()
+
+    def work() -> None:
+        while not done.wait(0.05):
+            runner.run_one()
+        connection.close()
+
+    model = MisbehavingServer("good", chunk_delay=seconds_per_word)
+    with model, override_settings(GENERATION_BASE_URL=model.base_url, GENERATION_MODEL=""):
+        thread = threading.Thread(target=work)
+        thread.start()
+        try:
+            yield model
+        finally:
+            done.set()
+            thread.join()

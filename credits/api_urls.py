@@ -1,0 +1,9 @@
+from django.urls import path
+
+from credits import api
+
+urlpatterns = [
+    path("balance", api.BalanceView.as_view(), name="api-balance"),
+    path("ledger", api.LedgerView.as_view(), name="api-ledger"),
+    path("offers", api.OffersView.as_view(), name="api-offers"),
+]

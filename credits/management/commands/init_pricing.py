@@ -1,0 +1,40 @@
+from argparse import ArgumentParser
+from pathlib import Path
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from credits import pricing
+from credits.management.base import CreditsCommand
+
+
+class Command(CreditsCommand):
+    help = (
+        "Brings the price list in the database in line with a TOML file. Run it as often as you "
+        "like. Offers that are no longer in the file are no longer for sale; an offer that "
+        "somebody has bought keeps its terms: new terms need a new slug."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--file",
+            type=Path,
+            default=pricing.DEFAULT_FILE,
+            metavar="F.toml",
+            help="default: credits/pricing.toml, which also explains the keys",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            changes = pricing.write(pricing.read(options["file"]))
+        except pricing.PricingError as error:
+            for sentence in error.problems[:-1]:
+                self.stderr.write(sentence)
+            raise CommandError(f"{error.problems[-1]} Nothing was changed.") from error
+        for what in ("added", "changed", "deactivated"):
+            for slug in getattr(changes, what):
+                self.stdout.write(f"{what:<12}{slug}")
+        self.stdout.write(
+            f"Price list: {len(changes.added)} offers added, {len(changes.changed)} changed, "
+            f"{len(changes.unchanged)} unchanged, {len(changes.deactivated)} taken off sale."
+        )

@@ -1,0 +1,257 @@
+"""Pages for generations. They work without JavaScript; with it a running one grows on the page."""
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from django import forms
+from django.contrib.auth.decorators import login_required
+from django.core.paginator import InvalidPage, Paginator
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_http_methods, require_POST, require_safe
+from django_htmx.http import HttpResponseClientRefresh
+
+from credits import queries as credit_queries
+from credits import services as credits
+from generation import queries, services
+from generation.models import Generation
+
+OPERATION = "text"
+PER_PAGE = 25
+STOP_POLLING = 286  # htmx's name for "this was the last answer"
+
+STATUS_OF_ERROR: dict[type[Exception], int] = {
+    credits.InsufficientCredits: 402,
+    credits.RetailTokenUnavailable: 402,
+    credits.AccountFrozen: 403,
+    credits.IdempotencyConflict: 409,
+    services.RetailAlreadyGenerated: 409,
+    services.NotFinished: 409,
+    services.NotCancelable: 409,
+    services.InvalidPrompt: 422,
+    services.UnknownOperation: 422,
+    services.TooManyOpenGenerations: 429,
+}
+REFUSALS = tuple(STATUS_OF_ERROR)
+
+FAILURES: dict[str, Promise] = {
+    "refused": gettext_lazy("The model's content filter refused this text: change it."),
+    "prompt_too_long": gettext_lazy("The text is too long for the model: shorten it."),
+    "deadline_exceeded": gettext_lazy("The model did not finish in time."),
+    "empty_output": gettext_lazy("The model answered with an empty text."),
+    "output_interrupted": gettext_lazy("The model's answer broke off before its end."),
+    "rate_limited": gettext_lazy("The model takes no more requests for the moment."),
+    "backend_unavailable": gettext_lazy("The model cannot be reached."),
+    "queue_timeout": gettext_lazy("No worker was free for an hour."),
+    "worker_lost": gettext_lazy("The machine that worked on it stopped."),
+}
+OTHER_FAILURE = gettext_lazy("The model failed. This is a fault on our side.")
+
+
+class NewGenerationForm(forms.Form):
+    """`key` is made when the page is: a form that is sent twice asks for one generation."""
+
+    prompt = forms.CharField(
+        label=gettext_lazy("What should be written?"),
+        strip=False,
+        error_messages={"required": gettext_lazy("Write what you want generated.")},
+        widget=forms.Textarea(attrs={"rows": 7, "maxlength": services.MAX_PROMPT_CHARS}),
+    )
+    funding = forms.ChoiceField(
+        label=gettext_lazy("Pay with"),
+        choices=Generation.Funding.choices,
+        initial=Generation.Funding.CREDITS,
+    )
+    key = forms.UUIDField()
+
+    def clean_prompt(self) -> str:
+        # Browsers send the end of a line as two characters and count it as one.
+        return str(self.cleaned_data["prompt"]).replace("\r\n", "\n")
+
+
+@require_safe
+@login_required
+@never_cache
+def generation_list(request: HttpRequest) -> HttpResponse:
+    rows = queries.generations(account_id=_account_id(request, timezone.now())).defer("output")
+    try:
+        page = Paginator(rows, PER_PAGE).page(request.GET.get("page", 1))
+    except InvalidPage:
+        raise Http404("There is no such page of the list.") from None
+    return render(request, "generation/list.html", {"page": page})
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@never_cache
+def new(request: HttpRequest) -> HttpResponse:
+    now = timezone.now()
+    account_id = _account_id(request, now)
+    if request.method != "POST":
+        prompt = _own(request, request.GET["from"], now).prompt if "from" in request.GET else ""
+        return _new_page(request, account_id, now, NewGenerationForm(initial={"prompt": prompt}))
+    form = NewGenerationForm(request.POST)
+    if not form.is_valid():
+        return _new_page(request, account_id, now, form, status=422)
+    try:
+        generation, _replayed = services.request_generation(
+            account_id=account_id,
+            prompt=form.cleaned_data["prompt"],
+            funding=Generation.Funding(form.cleaned_data["funding"]),
+            operation=OPERATION,
+            now=now,
+            idempotency_key=_form_key(form.cleaned_data["key"]),
+        )
+    except REFUSALS as error:
+        field = "prompt" if isinstance(error, services.InvalidPrompt) else None
+        form.add_error(field, _sentence(error))
+        return _refuse(_new_page(request, account_id, now, form), error)
+    return redirect("generation:detail", pk=generation.pk)
+
+
+@require_safe
+@login_required
+@never_cache
+def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    return _detail_page(request, _own(request, pk, timezone.now()))
+
+
+@require_safe
+@never_cache
+def progress(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The part of the detail page that changes; 204 when the page shows it already."""
+    if not request.user.is_authenticated:  # the session ended: not a login form inside the page
+        return HttpResponseClientRefresh()
+    generation = _own(request, pk, timezone.now())
+    context = _detail_context(generation)
+    if generation.finished_at is None and request.GET.get("seen") == context["seen"]:
+        return HttpResponse(status=204)
+    status = STOP_POLLING if generation.finished_at else 200
+    return render(request, "generation/_generation.html", context, status=status)
+
+
+@require_POST
+@login_required
+def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    now = timezone.now()
+    generation = _own(request, pk, now)
+    try:
+        services.cancel(generation=generation, now=now)
+    except services.NotCancelable as error:
+        return _refuse(_detail_page(request, generation, error), error)
+    return redirect("generation:detail", pk=pk)
+
+
+@require_POST
+@login_required
+def regenerate(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    now = timezone.now()
+    generation = _own(request, pk, now)
+    try:
+        key = uuid.UUID(request.POST.get("key", ""))
+    except ValueError:
+        key = uuid.uuid4()
+    try:
+        again, _replayed = services.regenerate(
+            generation=generation, now=now, idempotency_key=_form_key(key)
+        )
+    except REFUSALS as error:
+        return _refuse(_detail_page(request, generation, error), error)
+    return redirect("generation:detail", pk=again.pk)
+
+
+def _account_id(request: HttpRequest, now: datetime) -> int:
+    user_id = request.user.pk
+    assert user_id is not None, "login_required"
+    return credits.open_account(user_id=user_id, now=now).pk
+
+
+def _own(request: HttpRequest, pk: uuid.UUID | str, now: datetime) -> Generation:
+    try:
+        return queries.generation(
+            account_id=_account_id(request, now), generation_id=uuid.UUID(str(pk))
+        )
+    except (Generation.DoesNotExist, ValueError):
+        raise Http404("There is no such generation.") from None
+
+
+def _form_key(key: uuid.UUID) -> str:
+    return f"form:{key}"
+
+
+def _refuse(page: HttpResponse, error: Exception) -> HttpResponse:
+    page.status_code = STATUS_OF_ERROR[type(error)]
+    if isinstance(error, services.TooManyOpenGenerations):
+        page.headers["Retry-After"] = str(error.retry_after_seconds)
+    return page
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, credits.InsufficientCredits):
+        return _("Not enough credits: this costs %(cost)d and you have %(available)d.") % {
+            "cost": error.required,
+            "available": error.available,
+        }
+    if isinstance(error, credits.IdempotencyConflict):
+        return _("This form was already sent with another text. If you want both, send it again.")
+    return str(error)
+
+
+def _new_page(
+    request: HttpRequest,
+    account_id: int,
+    now: datetime,
+    form: NewGenerationForm,
+    *,
+    status: int = 200,
+) -> HttpResponse:
+    balance = credit_queries.balance(account_id=account_id, now=now)
+    cost = queries.prices()[OPERATION]
+    context = {
+        "form": form,
+        "key": uuid.uuid4(),
+        "cost": cost,
+        "balance": balance,
+        "with_credits": balance.available >= cost,
+        "with_retail": balance.retail_tokens > 0,
+        "funding": form["funding"].value(),
+    }
+    return render(request, "generation/new.html", context, status=status)
+
+
+def _detail_page(
+    request: HttpRequest, generation: Generation, error: Exception | None = None
+) -> HttpResponse:
+    context = _detail_context(generation)
+    if error is not None:
+        context["error"] = _sentence(error)
+        context["needs_credits"] = STATUS_OF_ERROR[type(error)] == 402
+    return render(request, "generation/detail.html", context)
+
+
+def _detail_context(generation: Generation) -> dict[str, Any]:
+    return {
+        "generation": generation,
+        "open": generation.finished_at is None,
+        "seen": f"{generation.status}-{generation.attempts}-{len(generation.output)}",
+        "key": uuid.uuid4(),
+        "failure": FAILURES.get(generation.error_code, OTHER_FAILURE),
+        "max_starts": services.MAX_STARTS,
+        "price_now": queries.prices().get(generation.operation),
+        "duration": _duration(generation),
+    }
+
+
+def _duration(generation: Generation) -> str:
+    if generation.started_at is None or generation.finished_at is None:
+        return ""
+    seconds = round((generation.finished_at - generation.started_at).total_seconds())
+    if seconds == 0:
+        return _("under a second")
+    return ngettext("%d second", "%d seconds", seconds) % seconds
