@@ -7,7 +7,7 @@ from rest_framework.response import Response
 from billing_site import throttles, urls
 from generation import api, services
 
-throttles.PER_MINUTE = services.MAX_OPEN = api.GENERATIONS_PER_MINUTE = 10**9
+throttles.PER_MINUTE = services.MAX_OPEN = api.NEW_PER_MINUTE = 10**9
 
 
 @api_view(["POST"])

@@ -67,7 +67,7 @@ class Books:
         if row is None:
             raise AccountNotFound(f"There is no account {account_id}.")
         subscription, promotional, bulk, self.owed, self.status, self.sequence, self.head = row
-        self.balance = {
+        self.balance: dict[str, int] = {
             Pool.SUBSCRIPTION.value: subscription,
             Pool.PROMOTIONAL.value: promotional,
             Pool.BULK.value: bulk,
@@ -77,6 +77,10 @@ class Books:
         self._new_lots: list[CreditLot] = []
         self._new_holds: list[Hold] = []
         self._entries: list[tuple[Any, ...]] = []
+
+    @property
+    def available(self) -> int:
+        return sum(self.balance.values())
 
     # Reading ---------------------------------------------------------------------------------
 

@@ -12,6 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import cast
 
 import psycopg
 from django.conf import settings
@@ -55,11 +56,13 @@ def _work_with_procrastinate(concurrency: int, stop: threading.Event) -> None:
     """Procrastinate's worker ends when PostgreSQL goes away; this one then starts another."""
     from procrastinate import exceptions
     from procrastinate.contrib.django import app
+    from procrastinate.contrib.django.django_connector import DjangoConnector
 
     while not stop.is_set():
         try:
             # A copy: what tasks defer must go through the Django connection, in their transaction.
-            worker_app = app.with_connector(app.connector.get_worker_connector())
+            connector = cast(DjangoConnector, app.connector).get_worker_connector()
+            worker_app = app.with_connector(connector)
             worker_app.run_worker(
                 name=worker_name(),
                 concurrency=concurrency,

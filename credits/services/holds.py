@@ -149,9 +149,9 @@ def expire_due(*, now: datetime) -> Swept:
 
 def _expire(account_id: int, now: datetime) -> int:
     with locked(account_id, now=now) as books:
-        before: int = sum(books.balance.values())
+        before = books.available
         books.open_lots()
-        return before - sum(books.balance.values())
+        return before - books.available
 
 
 def _release_late(hold_id: int, now: datetime) -> bool:

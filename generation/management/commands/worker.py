@@ -7,9 +7,7 @@ from generation import worker
 
 
 class Command(BaseCommand):
-    help = (
-        "Runs generations and the periodic duties. SIGTERM finishes what is under way, then stops."
-    )
+    help = "Runs generations and the periodic duties. SIGTERM lets it finish what is under way."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--concurrency", type=int, default=4, help="generations at a time")
