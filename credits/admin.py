@@ -10,7 +10,17 @@ from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from credits import services
-from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, RetailToken
+from credits.models import (
+    Account,
+    CreditLot,
+    Hold,
+    InboxEvent,
+    LedgerEntry,
+    Offer,
+    Payment,
+    RetailToken,
+    Subscription,
+)
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -115,6 +125,36 @@ class RetailTokenAdmin(ReadOnlyAdmin):
     list_filter = ("state",)
     ordering = ("-id",)
     search_fields = ("=account__id", "source_key__exact", "generation_reference__exact")
+
+
+@admin.register(InboxEvent)
+class InboxEventAdmin(ReadOnlyAdmin):
+    """Stripe's events: what arrived, and what became of it."""
+
+    list_display = ("type", "state", "account_id", "attempts", "short_reason", "received_at")
+    list_filter = ("state",)
+    ordering = ("-id",)
+    search_fields = ("event_id__exact", "object_id__exact", "=account__id")
+    search_help_text = _("A whole event or object id, or an account number.")
+
+    @admin.display(description=_("reason"))
+    def short_reason(self, event: InboxEvent) -> str:
+        return event.reason.strip().rpartition("\n")[2][:120]
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(ReadOnlyAdmin):
+    list_display = ("subscription_id", "account_id", "status", "period_end", "as_of")
+    list_filter = ("status",)
+    ordering = ("-id",)
+    search_fields = ("subscription_id__exact", "=account__id")
+
+
+@admin.register(Payment)
+class PaymentAdmin(ReadOnlyAdmin):
+    list_display = ("payment_intent", "source_key", "amount", "refunded", "lost")
+    ordering = ("-id",)
+    search_fields = ("payment_intent__exact", "source_key__exact")
 
 
 @admin.register(Offer)

@@ -52,6 +52,7 @@ class Account(models.Model):
         default=0, help_text=_("Credits clawed back after they had been spent.")
     )
     status = models.CharField(max_length=8, choices=Status.choices, default=Status.ACTIVE)
+    stripe_customer_id = models.CharField(max_length=255, null=True, blank=True, unique=True)
     sequence = models.BigIntegerField(default=0)
     chain_head = models.CharField(max_length=64, default="")
     created_at = models.DateTimeField()
@@ -318,3 +319,85 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+
+class Subscription(models.Model):
+    """What Stripe last said about a subscription. Credits follow paid invoices, never this row."""
+
+    subscription_id = models.CharField(max_length=255, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="subscriptions")
+    status = models.CharField(max_length=40)
+    price_id = models.CharField(max_length=255, blank=True)
+    period_end = models.DateTimeField(null=True)
+    cancel_at_period_end = models.BooleanField(default=False)
+    as_of = models.DateTimeField(help_text=_("When Stripe said so; older news are ignored."))
+
+    def __str__(self) -> str:
+        return f"{self.subscription_id} ({self.status})"
+
+
+class Payment(models.Model):
+    """Which purchase a payment paid for, and how much of it has gone back, in minor units."""
+
+    payment_intent = models.CharField(max_length=255, unique=True)
+    source_key = models.CharField(max_length=255, help_text=_("Of the lot, or of its tokens."))
+    amount = models.BigIntegerField()
+    refunded = models.BigIntegerField(default=0)
+    lost = models.BigIntegerField(default=0, help_text=_("In disputes."))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credits_payment_amounts",
+                condition=Q(amount__gte=0) & Q(refunded__gte=0) & Q(lost__gte=0),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.payment_intent} for {self.source_key}"
+
+
+class InboxEvent(models.Model):
+    """One event from Stripe as it arrived, and what became of it."""
+
+    class State(models.TextChoices):
+        RECEIVED = "received", _("Received")  # -> any of the others
+        APPLIED = "applied", _("Applied")
+        IGNORED = "ignored", _("Ignored")
+        WAITING = "waiting", _("Waiting")  # for something that another event brings
+        FAILED = "failed", _("Failed")  # an error of ours; tried again
+
+    event_id = models.CharField(max_length=255, unique=True)
+    type = models.CharField(max_length=100)
+    object_id = models.CharField(max_length=255, blank=True)
+    api_version = models.CharField(max_length=60, blank=True)
+    body = models.TextField()
+    created_at = models.DateTimeField(help_text=_("By Stripe."))
+    received_at = models.DateTimeField()
+    state = models.CharField(max_length=8, choices=State.choices, default=State.RECEIVED)
+    attempts = models.PositiveIntegerField(default=0)
+    next_attempt_at = models.DateTimeField(null=True, help_text=_("Empty when it is settled."))
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, null=True, related_name="inbox_events"
+    )
+    fact_key = models.CharField(max_length=255, blank=True)
+    reason = models.TextField(blank=True, help_text=_("Why it is ignored, waiting or failed."))
+    applied_at = models.DateTimeField(null=True)
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credits_inbox_due_iff_unsettled",
+                condition=Q(
+                    state__in=["received", "waiting", "failed"], next_attempt_at__isnull=False
+                )
+                | Q(state__in=["applied", "ignored"], next_attempt_at__isnull=True),
+            ),
+        ]
+        indexes = [
+            models.Index(name="credits_inbox_due", fields=["next_attempt_at"]),
+            models.Index(name="credits_inbox_object", fields=["object_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.event_id}"

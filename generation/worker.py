@@ -5,13 +5,15 @@ The duties run in one thread of every worker: each is idempotent, so any number 
 them (docs/adr/0004-duties-run-in-every-worker.md).
 """
 
+import asyncio
 import logging
 import os
 import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import cast
 
 import psycopg
@@ -27,13 +29,22 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 DUTY_SECONDS = 10
 STALLED_SECONDS = 60
+EXPIRED_AT_ONCE = 2_000  # lots a minute and worker: the other duties of the thread have to go on
 
 
-def run_worker(*, concurrency: int, stop: threading.Event) -> None:
-    """Works until `stop` is set (SIGTERM and SIGINT set it), then finishes what is under way."""
+def run_worker(
+    *, concurrency: int, stop: threading.Event, inbox: Callable[..., int] | None = None
+) -> None:
+    """Works until `stop` is set (SIGTERM and SIGINT set it), then finishes what is under way.
+
+    `inbox(now=)` applies a batch of waiting events and says how many it looked at.
+    """
     _stop_on_signals(stop)
-    duties = threading.Thread(target=_do_duties, args=(stop,), name="duties")
-    duties.start()
+    duties = [threading.Thread(target=_do_duties, args=(stop,), name="duties")]
+    if inbox:
+        duties.append(threading.Thread(target=_empty, args=(inbox, stop), name="inbox"))
+    for thread in duties:
+        thread.start()
     try:
         if settings.USES_POSTGRES:
             _work_with_procrastinate(concurrency, stop)
@@ -41,7 +52,8 @@ def run_worker(*, concurrency: int, stop: threading.Event) -> None:
             _work_by_polling(concurrency, stop)
     finally:
         stop.set()
-        duties.join()
+        for thread in duties:
+            thread.join()
 
 
 def _stop_on_signals(stop: threading.Event) -> None:
@@ -62,6 +74,7 @@ def _work_with_procrastinate(concurrency: int, stop: threading.Event) -> None:
         try:
             # A copy: what tasks defer must go through the Django connection, in their transaction.
             connector = cast(DjangoConnector, app.connector).get_worker_connector()
+            connector.listen_notify = partial(_listen, connector.listen_notify)  # type: ignore[method-assign]
             worker_app = app.with_connector(connector)
             worker_app.run_worker(
                 name=worker_name(),
@@ -73,6 +86,22 @@ def _work_with_procrastinate(concurrency: int, stop: threading.Event) -> None:
             stop.wait(1)
         else:
             stop.set()  # it returns normally only after a signal
+
+
+async def _listen(listen: Callable[..., Awaitable[None]], **what: object) -> None:
+    """LISTEN, also after the database was away.
+
+    Procrastinate's listener ends with its connection if the next one fails, and nobody notices: the
+    worker would only poll from then on, and generations would start seconds late.
+    """
+    from procrastinate import exceptions
+
+    while True:
+        try:
+            await listen(**what)
+        except (exceptions.ConnectorException, psycopg.OperationalError) as error:
+            logger.warning("not listening for new work, trying again: %s", error)
+            await asyncio.sleep(1)
 
 
 # MariaDB and SQLite -------------------------------------------------------------------------------
@@ -114,19 +143,29 @@ def _do_duties(stop: threading.Event) -> None:
         _duty(services.sweep, now=now)
         if time.monotonic() >= next_minute:
             next_minute += 60
-            _duty(credits.expire_due, now=now)
+            _duty(credits.expire_due, now=now, limit=EXPIRED_AT_ONCE)
             _duty(services.forget_keys, now=now)
             _duty(_remove_stalled_jobs)
         stop.wait(DUTY_SECONDS)
     connection.close()
 
 
-def _duty(action: Callable[..., object], **kwargs: object) -> None:
+def _empty(inbox: Callable[..., int], stop: threading.Event) -> None:
+    """Again at once while there is something, so that a storm is worked off without pauses."""
+    while not stop.is_set():
+        close_old_connections()
+        if not _duty(inbox, now=timezone.now()):
+            stop.wait(POLL_SECONDS)
+    connection.close()
+
+
+def _duty(action: Callable[..., object], **kwargs: object) -> object:
     try:
-        action(**kwargs)
+        return action(**kwargs)
     except Exception:
         logger.exception("%s failed; the next round tries again", action.__name__)
         connection.close()
+        return None
 
 
 def _remove_stalled_jobs() -> None:

@@ -6,18 +6,24 @@ They join the caller's transaction if there is one, and never call the network.
 """
 
 from credits.books import AccountNotFound
-from credits.services.accounts import freeze_account, open_account, unfreeze_account
+from credits.services.accounts import (
+    freeze_account,
+    link_customer,
+    open_account,
+    unfreeze_account,
+)
 from credits.services.corrections import Direction, adjust, claw_back, freeze_lot, unfreeze_lot
 from credits.services.errors import (
     AccountFrozen,
     CreditsError,
+    CustomerLinkedElsewhere,
     HoldAlreadySettled,
     IdempotencyConflict,
     InsufficientCredits,
     InvalidAmount,
     RetailTokenUnavailable,
 )
-from credits.services.grants import grant, reset_subscription
+from credits.services.grants import end_subscription, grant, reset_subscription
 from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
 from credits.services.retail import (
     issue_retail_token,
@@ -26,11 +32,13 @@ from credits.services.retail import (
     revoke_retail_token,
     use_retail_token,
 )
+from credits.services.sweeps import attempt
 
 __all__ = [
     "AccountFrozen",
     "AccountNotFound",
     "CreditsError",
+    "CustomerLinkedElsewhere",
     "Direction",
     "HoldAlreadySettled",
     "IdempotencyConflict",
@@ -38,14 +46,17 @@ __all__ = [
     "InvalidAmount",
     "RetailTokenUnavailable",
     "adjust",
+    "attempt",
     "capture",
     "claw_back",
+    "end_subscription",
     "expire_due",
     "freeze_account",
     "freeze_lot",
     "grant",
     "hold",
     "issue_retail_token",
+    "link_customer",
     "open_account",
     "refund_spend",
     "release",

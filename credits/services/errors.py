@@ -37,6 +37,10 @@ class IdempotencyConflict(CreditsError):
         super().__init__(f"The key {key!r} was already used for a different request.")
 
 
+class CustomerLinkedElsewhere(CreditsError):
+    """One customer of the payment provider belongs to one account, for good."""
+
+
 class HoldAlreadySettled(CreditsError):
     """The hold was settled the other way, or for another amount."""
 

@@ -100,6 +100,17 @@ def reset_subscription(
     return once(lot, account_id, now, renew)
 
 
+def end_subscription(
+    *, account_id: int, reference: str, now: datetime, actor: str = "system", note: str = ""
+) -> None:
+    """The subscription is over: ends its credits at once. Other pools stay. Repeating is harmless.
+
+    Raises AccountNotFound.
+    """
+    with locked(account_id, now=now) as books:
+        end_subscription_lots(books, 0, Why(reference, actor, note))
+
+
 def add_lot(books: Books, kind: Kind, lot: CreditLot, why: Why) -> None:
     """A new lot in locked books; what the account owes is paid from it first."""
     pay_owed(books, books.add_lot(kind, lot, why), why)

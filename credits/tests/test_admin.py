@@ -5,7 +5,7 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from credits import services
-from credits.models import Account, Offer, Pool
+from credits.models import Account, InboxEvent, Offer, Pool
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = ["account", "creditlot", "hold", "ledgerentry", "retailtoken"]
@@ -52,6 +52,36 @@ class TestEveryBook:
         assert staff.post(delete, {"post": "yes"}).status_code == 403
         listing = staff.get(reverse(f"admin:credits_{model}_changelist"))
         assert b"delete_selected" not in listing.content
+
+
+class TestTheInbox:
+    @pytest.fixture
+    def event(self, busy_account, now):
+        return InboxEvent.objects.create(
+            event_id="evt_1",
+            type="invoice.paid",
+            object_id="in_1",
+            body="{}",
+            created_at=now,
+            received_at=now,
+            next_attempt_at=now,
+            state=InboxEvent.State.FAILED,
+            reason="Traceback\n  ...\nUnreadable: The invoice has no customer.\n",
+        )
+
+    def test_says_why_an_event_has_failed(self, staff, event):
+        listing = staff.get(reverse("admin:credits_inboxevent_changelist"), {"state": "failed"})
+        assert b"Unreadable: The invoice has no customer." in listing.content
+
+    def test_is_searched_by_event_and_object(self, staff, event):
+        url = reverse("admin:credits_inboxevent_changelist")
+        for searched, found in [("evt_1", True), ("in_1", True), ("in_2", False)]:
+            assert (b"invoice.paid" in staff.get(url, {"q": searched}).content) is found
+
+    def test_cannot_be_changed(self, staff, event):
+        url = reverse("admin:credits_inboxevent_change", args=[event.pk])
+        assert staff.get(url).status_code == 200
+        assert staff.post(url, {"state": "applied"}).status_code == 403
 
 
 @pytest.mark.parametrize("size", [1, 30])

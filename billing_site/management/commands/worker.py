@@ -3,6 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
+from credits.payments import inbox
 from generation import worker
 
 
@@ -14,5 +15,5 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
         self.stdout.write(f"worker {worker.worker_name()} ready, {concurrency} at a time")
-        worker.run_worker(concurrency=concurrency, stop=threading.Event())
+        worker.run_worker(concurrency=concurrency, stop=threading.Event(), inbox=inbox.apply_due)
         self.stdout.write("worker stopped: nothing was left under way")

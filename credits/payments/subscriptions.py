@@ -1,0 +1,49 @@
+"""What Stripe says about a subscription: it never brings credits; its end takes unspent ones."""
+
+from credits import services
+from credits.models import CreditLot, Pool, Subscription
+from credits.payments.outcomes import Done, Event, locked_account
+from credits.payments.readers import required, subscription_period_end, subscription_price
+
+ENDED = ("canceled", "unpaid", "incomplete_expired")
+
+
+def apply_change(event: Event) -> Done:
+    """`customer.subscription.*`: keeps the newest state; ends the credits of an ended one."""
+    subscription_id = required(event.object, "id")
+    account = locked_account(required(event.object, "customer"))
+    status = required(event.object, "status")
+    if event.type == "customer.subscription.deleted":
+        status = "canceled"
+    known = Subscription.objects.filter(subscription_id=subscription_id).first()
+    if known is None or _is_news(known, event, status):
+        Subscription.objects.update_or_create(
+            subscription_id=subscription_id,
+            defaults={
+                "account": account,
+                "status": status,
+                "price_id": subscription_price(event.object),
+                "period_end": subscription_period_end(event.object),
+                "cancel_at_period_end": bool(event.object.get("cancel_at_period_end")),
+                "as_of": event.created_at,
+            },
+        )
+    if status in ENDED and _owns_credits(account.pk, subscription_id):
+        services.end_subscription(
+            account_id=account.pk, reference=subscription_id, now=event.now, actor="stripe"
+        )
+    return Done(f"subscription:{subscription_id}", account.pk)
+
+
+def _is_news(known: Subscription, event: Event, status: str) -> bool:
+    """Later news, or the end: Stripe's times have whole seconds, and nothing follows the end."""
+    if known.status == "canceled":
+        return False
+    return event.created_at >= known.as_of or status == "canceled"
+
+
+def _owns_credits(account_id: int, subscription_id: str) -> bool:
+    """Whether the newest period belongs to this subscription, not to one that came after it."""
+    lots = CreditLot.objects.filter(account_id=account_id, pool=Pool.SUBSCRIPTION)
+    newest = lots.filter(terms__has_key="subscription").order_by("-id").first()
+    return newest is not None and newest.terms["subscription"] == subscription_id

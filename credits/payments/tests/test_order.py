@@ -1,0 +1,125 @@
+"""Whatever order events arrive in, and however often, the end is the same."""
+
+import json
+import os
+import random
+from datetime import timedelta
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.db import transaction
+from django.utils import timezone
+
+from credits import queries, services
+from credits.models import CreditLot, InboxEvent, RetailToken, Subscription
+from credits.payments import inbox, intake
+from credits.payments.tests import events as stripe
+from credits.payments.tests.events import MONTH, NEW, OLD
+
+pytestmark = pytest.mark.django_db
+SHUFFLES = 1000 if os.environ.get("CI") else 100
+DAY = timedelta(days=1)
+
+
+def life(start, version, *, ends):
+    """Two periods, an upgrade, packs, a token, refunds, disputes; then perhaps the end."""
+
+    def invoice(number, *lines, **changes):
+        return stripe.invoice(number, version=version, lines=list(lines), **changes)
+
+    def line(price, begin, end, **changes):
+        return stripe.line(price, begin, end, version=version, **changes)
+
+    def subscription(status):
+        return stripe.subscription(version=version, status=status, end=start + 2 * MONTH)
+
+    def dispute(status):
+        return stripe.dispute("pi_cs_2", status=status, amount=500)
+
+    second, half = start + MONTH, start + MONTH + MONTH / 2
+    upgrade = [
+        line("price_starter", half, second + MONTH, amount=-450, proration=True),
+        line("price_pro", half, second + MONTH, amount=2000, proration=True),
+    ]
+    asynchronous = stripe.session("2", offer="pack-50")
+    events = [
+        ("customer.subscription.created", subscription("active"), start),
+        ("invoice.paid", invoice("1", line("price_starter", start, second)), start),
+        ("checkout.session.completed", stripe.session("1", offer="pack-50"), start + DAY),
+        ("checkout.session.completed", {**asynchronous, "payment_status": "unpaid"}, start + DAY),
+        ("checkout.session.async_payment_succeeded", asynchronous, start + 3 * DAY),
+        ("checkout.session.completed", stripe.session("3", offer="single"), start + DAY),
+        ("charge.refunded", stripe.charge("pi_cs_1", amount=500, refunded=100), start + 4 * DAY),
+        ("charge.refunded", stripe.charge("pi_cs_1", amount=500, refunded=300), start + 5 * DAY),
+        ("charge.refunded", stripe.charge("pi_cs_3", amount=500, refunded=500), start + 6 * DAY),
+        (
+            "charge.dispute.created",
+            stripe.dispute("pi_cs_2", status="needs_response", amount=500),
+            start,
+        ),
+        ("charge.dispute.closed", stripe.dispute("pi_cs_2", status="won", amount=500), start + DAY),
+        ("customer.subscription.updated", subscription("past_due"), second),
+        ("invoice.paid", invoice("2", line("price_starter", second, second + MONTH)), second + DAY),
+        ("customer.subscription.updated", subscription("active"), second + DAY),
+        ("invoice.paid", invoice("3", *upgrade, reason="subscription_update"), half),
+    ]
+    if ends:
+        events.append(("customer.subscription.deleted", subscription("canceled"), half + DAY))
+        lost = stripe.dispute("pi_in_2", status="lost", amount=900)
+        events.append(("charge.dispute.closed", lost, half + 2 * DAY))
+    return [
+        stripe.event(kind, obj, created=created, version=version) for kind, obj, created in events
+    ]
+
+
+def play(events, now):
+    """Delivers the events to a new customer in this order; returns how everything ended."""
+    user = get_user_model().objects.create_user(f"life{timezone.now().timestamp()}@example.com")
+    account = services.open_account(user_id=user.pk, now=now)
+    account.stripe_customer_id = "cus_1"
+    account.save(update_fields=["stripe_customer_id"])
+    for event in events:
+        row = intake._row(event, json.dumps(event))
+        row.next_attempt_at = now
+        InboxEvent.objects.bulk_create([row], ignore_conflicts=True)
+        inbox.apply_due(now=now)
+    for minutes in range(1, 40):
+        inbox.apply_due(now=now + timedelta(minutes=5 * minutes))
+    assert list(queries.find_imbalances([account.pk])) == []
+    balance = queries.balance(account_id=account.pk, now=now)
+    lots = CreditLot.objects.filter(account=account, pool="bulk").order_by("source_key")
+    return {
+        "pools": balance.pools,
+        "owed": balance.owed,
+        "packs": list(lots.values_list("source_key", "remaining", "clawed_back", "frozen")),
+        "tokens": list(RetailToken.objects.filter(account=account).values_list("state", flat=True)),
+        "subscription": Subscription.objects.get(account=account).status,
+        "unsettled": [
+            f"{row.type} {row.reason}" for row in InboxEvent.objects.exclude(next_attempt_at=None)
+        ],
+    }
+
+
+def play_and_forget(events, now):
+    with transaction.atomic():
+        end = play(events, now)
+        transaction.set_rollback(True)
+    return end
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_a_life_ends_the_same_in_every_order(version, ends, now, offers):
+    start = now - MONTH - MONTH / 2 - 3 * DAY
+    events = life(start, version, ends=ends)
+    expected = play_and_forget(events, now)
+    assert expected["unsettled"] == []
+    assert expected["tokens"] == ["revoked"]
+    assert expected["pools"]["bulk"] == 50 - 30 + 50
+    assert expected["subscription"] == ("canceled" if ends else "active")
+    seed = random.randrange(10**6)
+    dice = random.Random(seed)
+    for number in range(SHUFFLES // 4):
+        shuffled = events + dice.choices(events, k=4)
+        dice.shuffle(shuffled)
+        assert play_and_forget(shuffled, now) == expected, f"seed {seed}, shuffle {number}"
