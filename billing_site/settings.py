@@ -4,7 +4,9 @@ One rule decides between trying out and production: SITE_URL. An https address s
 that a public site needs (secure cookies, HSTS, redirects); `manage.py check` refuses the rest.
 """
 
+import os
 import secrets
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF
 
-from billing_site.environment import read_bool, read_database, read_email
+from billing_site.environment import read_address, read_bool, read_database, read_email
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -23,19 +25,26 @@ environ.Env.read_env(BASE_DIR / ".env")
 
 
 def local_secret_key() -> str:
-    """A random key kept in var/, so that trying the site needs no configuration."""
+    """A random key kept in var/, so that trying the site needs no configuration.
+
+    Two processes that start at once agree on one: it appears whole, and the first one stays.
+    """
     path = VAR_DIR / "secret_key"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(50))
+        new = path.with_suffix(f".{os.getpid()}")
+        new.touch(mode=0o600)
+        new.write_text(secrets.token_urlsafe(50))
+        with suppress(FileExistsError):
+            os.link(new, path)
+        new.unlink()
     return path.read_text()
 
 
 DEBUG = read_bool(env, "DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="") or local_secret_key()
 SECRET_KEY_IS_LOCAL = not env.str("SECRET_KEY", default="")
-SITE_URL = env.str("SITE_URL", default="http://127.0.0.1:8000").rstrip("/")
+SITE_URL = read_address(env, "SITE_URL").rstrip("/") or "http://127.0.0.1:8000"
 ALLOWED_HOSTS = env.list(
     "ALLOWED_HOSTS", default=["127.0.0.1", "localhost", urlsplit(SITE_URL).hostname or "localhost"]
 )
@@ -76,10 +85,13 @@ elif DATABASE_ENGINE == "sqlite3":
     _database.setdefault("OPTIONS", {}).update(
         transaction_mode="IMMEDIATE",
         timeout=20,
-        init_command="PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+        # With recursive triggers INSERT OR REPLACE cannot slip past the ledger's triggers.
+        init_command=(
+            "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA recursive_triggers=ON;"
+        ),
     )
     _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
-SILENCED_SYSTEM_CHECKS = ["models.W037"]  # MariaDB without the index on open holds: only slower
+SILENCED_SYSTEM_CHECKS = ["models.W037"]  # MariaDB without the indexes on what is open: only slower
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 # Applications ------------------------------------------------------------------------------------
@@ -168,10 +180,14 @@ ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
+# Limits per address count the customer's, not the proxy's: else one attacker locks out everybody.
+ALLAUTH_TRUSTED_PROXY_COUNT = 1 if IS_PUBLIC else 0
 
 EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
 vars().update(read_email(env, EMAIL_URL))
 DEFAULT_FROM_EMAIL = f"billing@{urlsplit(SITE_URL).hostname}"
+
+UNFOLD = {"SITE_TITLE": "Credits", "SITE_HEADER": "Credits, for staff"}
 
 # Language, time, files ---------------------------------------------------------------------------
 
@@ -192,6 +208,27 @@ STORAGES = {
         else "django.contrib.staticfiles.storage.StaticFilesStorage"
     },
 }
+
+# Stripe ------------------------------------------------------------------------------------------
+
+STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
+STRIPE_WEBHOOK_SECRET = env.list("STRIPE_WEBHOOK_SECRET", default=[])
+STRIPE_API_BASE = read_address(env, "STRIPE_API_BASE")
+STRIPE_AUTOMATIC_TAX = read_bool(env, "STRIPE_AUTOMATIC_TAX", default=False)
+# Where Checkout and the customer portal live; forms may lead there.
+STRIPE_PAGES = (
+    [STRIPE_API_BASE]
+    if STRIPE_API_BASE
+    else ["https://checkout.stripe.com", "https://billing.stripe.com"]
+)
+STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
+# dj-stripe checks the shape of a key at start, also where the site sells nothing yet.
+_djstripe_key = STRIPE_SECRET_KEY or "sk_test_" + "0" * 24
+STRIPE_LIVE_SECRET_KEY = _djstripe_key if STRIPE_LIVE_MODE else ""
+STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else _djstripe_key
+DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
+# dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, take 1 s.
+MIGRATION_MODULES = {"djstripe": "credits.payments.djstripe_migrations"}
 
 # Security ----------------------------------------------------------------------------------------
 
@@ -215,7 +252,7 @@ CONTENT_SECURITY_POLICY = {
         "img-src": [SELF, "data:"],
         "font-src": [SELF],
         "connect-src": [SELF],
-        "form-action": [SELF],
+        "form-action": [SELF, *STRIPE_PAGES],
         "base-uri": [NONE],
         "frame-ancestors": [NONE],
     },
@@ -247,20 +284,6 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
 }
 
-# Stripe ------------------------------------------------------------------------------------------
-
-STRIPE_SECRET_KEY = env.str("STRIPE_SECRET_KEY", default="")
-STRIPE_WEBHOOK_SECRET = env.list("STRIPE_WEBHOOK_SECRET", default=[])
-STRIPE_API_BASE = env.str("STRIPE_API_BASE", default="")
-STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
-# dj-stripe checks the shape of a key at start, also where the site sells nothing yet.
-_djstripe_key = STRIPE_SECRET_KEY or "sk_test_" + "0" * 24
-STRIPE_LIVE_SECRET_KEY = _djstripe_key if STRIPE_LIVE_MODE else ""
-STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else _djstripe_key
-DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
-# dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, take 1 s.
-MIGRATION_MODULES = {"djstripe": "credits.payments.djstripe_migrations"}
-
 # Credits -----------------------------------------------------------------------------------------
 
 # A renewal's payment arrives after the period has turned; the old credits live that much longer.
@@ -269,7 +292,7 @@ PROMOTIONAL_DAYS = 30  # life of goodwill credits that nobody gave another date
 
 # Generation --------------------------------------------------------------------------------------
 
-GENERATION_BASE_URL = env.str("GENERATION_BASE_URL", default="")  # empty: the local model
+GENERATION_BASE_URL = read_address(env, "GENERATION_BASE_URL")  # empty: the local model
 GENERATION_API_KEY = env.str("GENERATION_API_KEY", default="")
 GENERATION_MODEL = env.str("GENERATION_MODEL", default="")  # empty: the first that the API lists
 

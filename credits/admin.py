@@ -21,6 +21,7 @@ from credits.models import (
     RetailToken,
     Subscription,
 )
+from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]

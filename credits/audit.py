@@ -1,7 +1,7 @@
 """The proof of the books: `find_imbalances` recomputes everything from the lines and compares.
 
-`manage.py check_ledger`, the tests and the benchmarks all call it. It reads account by account, so
-that a running site is not held up; an account that is written to meanwhile is read again.
+`manage.py check_ledger`, the tests and the benchmarks all call it. It locks and reads account by
+account, so that a running site is held up only one customer at a time, while theirs is read.
 """
 
 from collections import Counter

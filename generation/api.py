@@ -26,7 +26,7 @@ from rest_framework.views import APIView
 from credits import problems
 from credits import services as credits
 from credits.problems import ProblemType
-from generation import queries, services
+from generation import failures, queries, services
 from generation.models import Generation
 
 Status = Generation.Status
@@ -63,22 +63,6 @@ PAYING = (
     *problems.EVERYWHERE,
 )
 
-_OUR_FAULT = "The credits were given back. Please try again."
-ERROR_SENTENCES = {
-    "backend_error": f"The model failed. {_OUR_FAULT}",
-    "backend_misconfigured": "The model cannot be used at the moment. The credits were given back.",
-    "backend_unavailable": f"The model could not be reached. {_OUR_FAULT}",
-    "deadline_exceeded": f"The model took too long. {_OUR_FAULT}",
-    "empty_output": f"The model answered with an empty text. {_OUR_FAULT}",
-    "invalid_response": f"The model's answer could not be read. {_OUR_FAULT}",
-    "output_interrupted": f"The model's answer broke off. {_OUR_FAULT}",
-    "prompt_too_long": "The prompt is too long for the model. The credits were given back.",
-    "queue_timeout": f"No worker was free for an hour. {_OUR_FAULT}",
-    "rate_limited": f"The model was too busy. {_OUR_FAULT}",
-    "refused": "The model's content filter refused this text. The credits were given back.",
-    "worker_lost": f"The work was interrupted several times. {_OUR_FAULT}",
-}
-
 # Documents ----------------------------------------------------------------------------------------
 
 
@@ -110,7 +94,8 @@ class ErrorDocument(serializers.Serializer[Generation]):
     detail = serializers.SerializerMethodField()
 
     def get_detail(self, generation: Generation) -> str:
-        return ERROR_SENTENCES.get(generation.error_code, f"The work failed. {_OUR_FAULT}")
+        why = failures.sentence(generation.error_code)
+        return f"{why} {failures.GIVEN_BACK[generation.funding]}"
 
 
 class GenerationDocument(serializers.Serializer[Generation]):

@@ -35,6 +35,7 @@ BYTES_PER_CHAR = 1024
 BASE_BYTES = 1024 * 1024
 MAX_STREAM_BYTES = 64 * 1024 * 1024
 MAX_PLAUSIBLE_TOKENS = 10_000_000
+MAX_MODEL_CHARS = 120  # some servers name a model by its path
 CHARS_PER_TOKEN = 4
 
 REFUSAL_CODES = {"content_filter", "content_policy_violation", "moderation_blocked"}
@@ -281,7 +282,7 @@ class _Answer:
             text=text,
             input_tokens=_token_count(getattr(self._usage, "prompt_tokens", None), sent),
             output_tokens=_token_count(getattr(self._usage, "completion_tokens", None), received),
-            model=_storable(self._model)[:200],
+            model=_storable(self._model)[:MAX_MODEL_CHARS],
             truncated=self.overflowed or self.finish_reason == "length",
         )
 

@@ -18,3 +18,18 @@ def wake(generation_id: UUID, *, at: datetime | None = None) -> None:
         from procrastinate.contrib.django import app
 
         app.configure_task(TASK, schedule_at=at).defer(generation_id=str(generation_id))
+
+
+def wake_forgotten(generation_ids: list[UUID]) -> None:
+    """Wakes workers for those of the generations that no job waits for: theirs was lost."""
+    if settings.USES_POSTGRES and generation_ids:
+        from procrastinate.contrib.django.models import ProcrastinateJob
+
+        names = [str(generation_id) for generation_id in generation_ids]
+        waiting = ProcrastinateJob.objects.filter(
+            status="todo", task_name=TASK, args__generation_id__in=names
+        )
+        remembered = set(waiting.values_list("args__generation_id", flat=True))
+        for generation_id in generation_ids:
+            if str(generation_id) not in remembered:
+                wake(generation_id)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import Error, close_old_connections, connection
 from django.utils import timezone
 
 from generation import backends, services
@@ -92,7 +92,7 @@ def _beat(claimed: Generation, done: threading.Event) -> None:
             services.keep(claimed=claimed, now=timezone.now())
         except services.LeaseLost:
             break  # the worker finds out at its next write
-        except DatabaseError:
+        except Error:  # InterfaceError too: the thread has to outlive a lost connection
             logger.warning("generation %s: heartbeat failed", claimed.pk)
             connection.close()
     connection.close()

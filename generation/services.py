@@ -5,7 +5,9 @@ number it started with (the fencing token): when another has taken over, its wri
 it gets LeaseLost.
 
 Lock order: the generation's row, then (inside credits.services) its account. A new generation takes
-its account first, which cannot collide: nobody else sees the new row.
+its account first, which cannot collide: nobody else sees the new row, and its key is looked up
+before the INSERT. (With a key that is there already, the INSERT would wait for whoever is settling
+that generation, and they for the account.)
 """
 
 import hashlib
@@ -14,8 +16,9 @@ import random
 import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from functools import partial
 
-from django.db import IntegrityError, connection, transaction
+from django.db import connection, transaction
 
 from credits import services as credits
 from generation import queue
@@ -31,6 +34,7 @@ MAX_QUEUED = timedelta(hours=1)
 MAX_OPEN = 20  # queued or running, per account
 MAX_PROMPT_CHARS = 8_000
 KEY_LIFE = timedelta(days=30)  # how long an idempotency key is remembered
+SWEPT_AT_ONCE = 500
 
 
 class GenerationError(Exception):
@@ -61,6 +65,10 @@ class NotCancelable(GenerationError):
 
 class NotFinished(GenerationError):
     """The generation has not ended yet."""
+
+
+class _Repeated(Exception):
+    """The key has made a generation before: nothing may be taken again."""
 
 
 class LeaseLost(Exception):
@@ -105,11 +113,13 @@ def request_generation(
     try:
         with transaction.atomic(durable=True):
             _take_payment(new, now)
+            if _requested_before(account_id, idempotency_key):
+                raise _Repeated
             _check_open(account_id)
             new.save(force_insert=True)
             queue.wake(new.pk)
         return new, False
-    except (IntegrityError, credits.CreditsError, TooManyOpenGenerations):
+    except (_Repeated, credits.CreditsError, TooManyOpenGenerations):
         first = _requested_before(account_id, idempotency_key)
         if first is None:
             raise
@@ -165,8 +175,12 @@ def cancel(*, generation: Generation, now: datetime) -> Generation:
 
 
 def claim(*, now: datetime, generation_id: uuid.UUID | None = None) -> Generation | None:
-    """Starts the given generation, or the one that has waited longest; None if none is due."""
-    due = Generation.objects.filter(status=Status.QUEUED, run_at__lte=now).order_by("run_at")
+    """Starts the given generation, or the one that has waited longest; None if none is due.
+
+    One that has waited too long is left to the sweep: what pays for it may be given back already.
+    """
+    queued = Generation.objects.filter(status=Status.QUEUED, created_at__gt=now - MAX_QUEUED)
+    due = queued.filter(run_at__lte=now).order_by("run_at")
     if generation_id is not None:
         due = due.filter(pk=generation_id)
     if not due.exists():  # without a lock: on SQLite every transaction is a write
@@ -249,19 +263,20 @@ def fail(
 
 
 def sweep(*, now: datetime) -> int:
-    """Ends or restarts what a dead worker left behind; returns how many generations it moved."""
-    lost = Generation.objects.filter(status=Status.RUNNING, lease_until__lte=now)
-    stale = Generation.objects.filter(status=Status.QUEUED, created_at__lte=now - MAX_QUEUED)
-    moved = 0
-    for generation in lost:
-        moved += _unless_lost(fail, claimed=generation, code="worker_lost", now=now)
-    for generation in stale:
-        moved += _unless_lost(_end_failed, generation, "queue_timeout", now)
-    overdue = now - LEASE
-    for pk in Generation.objects.filter(status=Status.QUEUED, run_at__lte=overdue).values_list(
-        "pk", flat=True
-    )[:100]:
-        queue.wake(pk)  # its job is lost, or all workers are busy: a second look does no harm
+    """Ends or restarts what a dead worker left behind; returns how many generations it moved.
+
+    At most SWEPT_AT_ONCE of each kind, so that the worker gets to its other duties in between. What
+    cannot be ended is logged and holds up nothing.
+    """
+    rows = Generation.objects.defer("prompt", "output")
+    lost = rows.filter(status=Status.RUNNING, lease_until__lte=now).order_by("lease_until")
+    stale = rows.filter(status=Status.QUEUED, created_at__lte=now - MAX_QUEUED)
+    ends = [partial(fail, claimed=row, code="worker_lost", now=now) for row in lost[:SWEPT_AT_ONCE]]
+    for row in stale.order_by("created_at")[:SWEPT_AT_ONCE]:
+        ends.append(partial(_end_failed, row, "queue_timeout", now))
+    moved = sum(credits.attempt(partial(_unless_lost, end)) or False for end in ends)
+    overdue = rows.filter(status=Status.QUEUED, run_at__lte=now - LEASE).order_by("run_at")
+    queue.wake_forgotten(list(overdue.values_list("pk", flat=True)[:SWEPT_AT_ONCE]))
     return moved
 
 
@@ -376,9 +391,9 @@ def _backoff(attempts: int, retry_after_seconds: float | None) -> timedelta:
     return timedelta(seconds=max(seconds, retry_after_seconds or 0))
 
 
-def _unless_lost(end: Callable[..., None], *args: object, **kwargs: object) -> int:
+def _unless_lost(end: Callable[[], None]) -> bool:
     try:
-        end(*args, **kwargs)
+        end()
     except LeaseLost:  # finished, canceled or taken over since it was listed
-        return 0
-    return 1
+        return False
+    return True

@@ -10,7 +10,6 @@ from django.core.paginator import InvalidPage, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.functional import Promise
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 from django.views.decorators.cache import never_cache
@@ -19,7 +18,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from credits import queries as credit_queries
 from credits import services as credits
-from generation import queries, services
+from generation import failures, queries, services
 from generation.models import Generation
 
 OPERATION = "text"
@@ -39,19 +38,6 @@ STATUS_OF_ERROR: dict[type[Exception], int] = {
     services.TooManyOpenGenerations: 429,
 }
 REFUSALS = tuple(STATUS_OF_ERROR)
-
-FAILURES: dict[str, Promise] = {
-    "refused": gettext_lazy("The model's content filter refused this text: change it."),
-    "prompt_too_long": gettext_lazy("The text is too long for the model: shorten it."),
-    "deadline_exceeded": gettext_lazy("The model did not finish in time."),
-    "empty_output": gettext_lazy("The model answered with an empty text."),
-    "output_interrupted": gettext_lazy("The model's answer broke off before its end."),
-    "rate_limited": gettext_lazy("The model takes no more requests for the moment."),
-    "backend_unavailable": gettext_lazy("The model cannot be reached."),
-    "queue_timeout": gettext_lazy("No worker was free for an hour."),
-    "worker_lost": gettext_lazy("The machine that worked on it stopped."),
-}
-OTHER_FAILURE = gettext_lazy("The model failed. This is a fault on our side.")
 
 
 class NewGenerationForm(forms.Form):
@@ -241,7 +227,7 @@ def _detail_context(generation: Generation) -> dict[str, Any]:
         "open": generation.finished_at is None,
         "seen": f"{generation.status}-{generation.attempts}-{len(generation.output)}",
         "key": uuid.uuid4(),
-        "failure": FAILURES.get(generation.error_code, OTHER_FAILURE),
+        "failure": failures.sentence(generation.error_code),
         "max_starts": services.MAX_STARTS,
         "price_now": queries.prices().get(generation.operation),
         "duration": _duration(generation),

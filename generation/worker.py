@@ -13,6 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import cast
 
@@ -173,12 +174,14 @@ def _remove_stalled_jobs() -> None:
     if not settings.USES_POSTGRES:
         return
     from asgiref.sync import async_to_sync
+    from procrastinate import exceptions
     from procrastinate.contrib.django import app
     from procrastinate.jobs import Status
 
     async def remove() -> None:
         for job in await app.job_manager.get_stalled_jobs(seconds_since_heartbeat=STALLED_SECONDS):
-            await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
+            with suppress(exceptions.ConnectorException):  # another worker was faster
+                await app.job_manager.finish_job(job, status=Status.FAILED, delete_job=True)
 
     async_to_sync(remove)()
 

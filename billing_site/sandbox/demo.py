@@ -28,8 +28,8 @@ def make_people(*, now: datetime) -> int:
 
     Returns the customer's account id.
     """
-    customer = _make(CUSTOMER)
-    _make(STAFF)
+    customer = make(CUSTOMER)
+    make(STAFF)
     account_id: int = services.open_account(user_id=customer.pk, now=now).pk
     services.grant(
         account_id=account_id,
@@ -39,6 +39,7 @@ def make_people(*, now: datetime) -> int:
         expires_at=now + timedelta(days=30),
         now=now,
         actor="quickstart",
+        note="For trying out",
     )
     services.grant(
         account_id=account_id,
@@ -47,11 +48,13 @@ def make_people(*, now: datetime) -> int:
         source_key="demo:bulk",
         now=now,
         actor="quickstart",
+        note="For trying out",
     )
     return account_id
 
 
-def _make(person: Person) -> Any:
+def make(person: Person) -> Any:
+    """The user, who can sign in; made unless it is there."""
     user_model = get_user_model()
     user = user_model.objects.filter(email=person.email).first()
     if user is None:

@@ -69,9 +69,10 @@ class Customer:
             )
 
 
-def run(address: str, step: Callable[[str], None]) -> None:
-    """Signs in, generates, and compares balance and ledger. `step` is told what was done.
+def run(address: str, step: Callable[[str], None], pause: Callable[[], None]) -> None:
+    """Signs in, generates, and compares balance and ledger.
 
+    `step` is told what was done; `pause` is called between two looks at the work under way.
     Raises JourneyFailed.
     """
     customer = Customer(address)
@@ -83,7 +84,7 @@ def run(address: str, step: Callable[[str], None]) -> None:
         "generations", {"prompt": PROMPT, "funding": "credits"}, expected_status=202
     )
     step(f"generation requested, costs {asked['cost']}")
-    done, grew = _watch(customer, asked["id"])
+    done, grew = _watch(customer, asked["id"], pause)
     tokens = done["usage"]["output_tokens"]
     step(f"text arrived: it grew {grew} times, {tokens} tokens, {done['output'].split()[:6]}…")
     after = customer.get("balance")["available"]
@@ -95,7 +96,7 @@ def run(address: str, step: Callable[[str], None]) -> None:
     step(f"ledger line {line['sequence']}: {line['amount']} for {line['reference']}")
 
 
-def _watch(customer: Customer, generation_id: str) -> tuple[Any, int]:
+def _watch(customer: Customer, generation_id: str, pause: Callable[[], None]) -> tuple[Any, int]:
     """Follows the generation to its end; returns it and how often its text grew on the way."""
     deadline, seen, grew = time.monotonic() + GENERATION_SECONDS, "", 0
     while time.monotonic() < deadline:
@@ -108,7 +109,7 @@ def _watch(customer: Customer, generation_id: str) -> tuple[Any, int]:
             return generation, grew
         if generation["status"] not in ("queued", "running"):
             raise JourneyFailed(f"The generation ended as {generation['status']}: {generation}")
-        time.sleep(0.1)
+        pause()
     raise JourneyFailed(f"The generation was not done after {GENERATION_SECONDS} seconds.")
 
 

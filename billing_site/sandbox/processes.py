@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 STOP_SECONDS = 15  # for a worker to finish what it is doing
 
@@ -53,11 +54,10 @@ class Children:
             _signal(child, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
         for child in self._running.values():
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 child.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                _signal(child, signal.SIGKILL)
-                child.wait()
+            _signal(child, signal.SIGKILL)
+            child.wait()
         for reader in self._readers:
             reader.join(1)
 
@@ -69,8 +69,8 @@ class Children:
 
 
 def _signal(child: "subprocess.Popen[str]", number: signal.Signals) -> None:
-    """To the whole session: granian and the worker have children of their own."""
-    if child.poll() is None:
+    """To the whole session: granian has children of its own, which may outlive it."""
+    with suppress(ProcessLookupError):
         os.killpg(child.pid, number)
 
 

@@ -1,34 +1,40 @@
 """From nothing to a running site, step by step; everything that was started ends with it."""
 
+import errno
 import io
 import signal
 import socket
+import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
+import psutil
 import requests
 from django.conf import settings
 from django.core.management import call_command
 from django.db import OperationalError, connection
+from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
 
+from billing_site.checks import check_settings
 from billing_site.embedded_postgres import launcher
+from billing_site.embedded_postgres.errors import EmbeddedPostgresError
 from billing_site.sandbox import demo, journey
 from billing_site.sandbox.processes import ChildEnded, Children, manage
 from credits import queries, services
 from credits.models import Pool
 from generation import local_model
-from generation import queries as generation_queries
+from generation.models import Worker
 
-WEB_SECONDS = 30
+START_SECONDS = 30  # for the worker and the web server, each
+WEB_STOP_SECONDS = "3"  # granian waits for ever for a worker that is told to end while it starts
 CHECK_CREDITS = 5
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class QuickstartFailed(Exception):
@@ -43,14 +49,17 @@ class Quickstart:
         self.address = f"http://127.0.0.1:{port}"
         self.write = write
         self.children = Children(write)
-        self._undo: list[Callable[[], Any]] = [self.children.stop]
+        self._undo = ExitStack()
+        self._began_something = False
 
     def start(self) -> None:
         """Brings everything up. Raises QuickstartFailed."""
         self._refuse_public_sites()
+        self._refuse_wrong_settings()
         with self.step("port"):
             self._require_free_port()
             self.done(f"{self.port} is free")
+        self._began_something = True
         with self.step("database"):
             self.done(self._database())
         with self.step("migrations"):
@@ -62,18 +71,25 @@ class Quickstart:
             self.done(f"{demo.CUSTOMER.email}, {demo.STAFF.email}")
         with self.step("language model"):
             self.done(self._model())
+        self._start_children()
         with self.step("worker"):
-            self.children.start("worker", manage("worker"))
-            self._wait_for(self._worker_is_seen, "The worker did not report for duty.")
+            self._wait_for(self._worker_reported, "The worker did not report for duty.")
             self.done("ready")
         with self.step("web"):
-            self._start_web()
+            self._wait_for(self._web_answers, "The web server did not answer.")
             self.done(self.address)
 
     def stop(self) -> None:
-        """Ends whatever was started, last first."""
-        while self._undo:
-            self._undo.pop()()
+        """Ends whatever was started, last first. Raises QuickstartFailed."""
+        _ignore_signals()
+        if self._began_something:
+            self.write("stopping…")
+        try:
+            self._undo.close()
+        except EmbeddedPostgresError as error:
+            raise QuickstartFailed(f"The database was not stopped: {error}") from error
+        finally:
+            _end_our_processes()
 
     def check(self) -> None:
         """The main job once, and the proof of the books. Raises QuickstartFailed."""
@@ -86,7 +102,7 @@ class Quickstart:
 
         self._top_up()
         try:
-            journey.run(self.address, report)
+            journey.run(self.address, report, lambda: self._wait(0.1))
         except (journey.JourneyFailed, requests.RequestException) as error:
             raise QuickstartFailed(str(error)) from error
         wrong = list(queries.find_imbalances())
@@ -94,10 +110,10 @@ class Quickstart:
             raise QuickstartFailed(f"The books do not balance: {wrong[0]}")
         report("the books balance")
 
-    def wait(self, stop: threading.Event) -> None:
-        """Until `stop` is set. Raises QuickstartFailed when a child ends by itself."""
-        while not stop.wait(0.5):
-            self._require_children()
+    def wait(self) -> None:
+        """For ever. Raises QuickstartFailed when a child ends by itself."""
+        while True:
+            self._wait(0.5)
 
     # Steps -----------------------------------------------------------------------------------
 
@@ -117,36 +133,53 @@ class Quickstart:
                 "Unset SITE_URL (https) and live Stripe keys, or deploy as docs/operations.md says."
             )
 
+    @staticmethod
+    def _refuse_wrong_settings() -> None:
+        if wrong := check_settings():
+            raise QuickstartFailed(f"{wrong[0].msg} {wrong[0].hint}")
+
     def _require_free_port(self) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", self.port))
-            except OSError:
+            except OSError as error:
+                trouble = (
+                    "is taken: stop the program that uses it,"
+                    if error.errno == errno.EADDRINUSE
+                    else f"cannot be used ({error.strerror}): fix that,"
+                )
                 raise QuickstartFailed(
-                    f"Port {self.port} is taken: stop the program that uses it, "
-                    f"or choose another with `manage.py quickstart --port {self.port + 1}`."
+                    f"Port {self.port} {trouble} or choose another: "
+                    f"`manage.py quickstart --port {self.port % 60_000 + 1025}`."
                 ) from None
 
     def _database(self) -> str:
-        if not settings.DATABASE_URL:
-            directory: Path = settings.EMBEDDED_POSTGRES["DIRECTORY"]
-            if launcher.status(directory).pid is None:
-                self._undo.insert(0, connection.close)
-                self._undo.insert(0, lambda: launcher.stop(directory))
         try:
+            if not settings.DATABASE_URL:
+                directory: Path = settings.EMBEDDED_POSTGRES["DIRECTORY"]
+                if not launcher.status(directory).is_running:
+                    self._undo.callback(launcher.stop, directory)
+            self._undo.callback(connection.close)
             connection.ensure_connection()
-        except OperationalError as error:
-            raise QuickstartFailed(f"The database cannot be reached: {error}") from error
+        except (OperationalError, EmbeddedPostgresError) as error:
+            raise QuickstartFailed(f"The database cannot be used: {error}") from error
         version = ".".join(str(part) for part in connection.get_database_version())
         return f"{connection.display_name} {version}"
 
     @staticmethod
     def _migrations() -> str:
-        output = io.StringIO()
-        call_command("migrate", stdout=output, no_color=True)
-        applied = output.getvalue().count("... OK")
-        return f"{applied} applied" if applied else "up to date"
+        """In a process of its own: the memory that they need is then free again."""
+        executor = MigrationExecutor(connection)
+        plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
+        if not plan:
+            return "up to date"
+        done = subprocess.run(
+            manage("migrate", "--verbosity", "0"), capture_output=True, text=True, check=False
+        )
+        if done.returncode:
+            raise QuickstartFailed(f"The migrations failed: {done.stderr.strip()}")
+        return f"{len(plan)} applied"
 
     def _model(self) -> str:
         if settings.GENERATION_BASE_URL:
@@ -154,26 +187,28 @@ class Quickstart:
         try:
             local_model.weights(lambda line: self.write(f"           {line}"))
             if local_model.status() is None:
-                self._undo.insert(0, local_model.stop)
+                self._undo.callback(local_model.stop)
             return f"SmolLM2-135M-Instruct at {local_model.ensure()}"
         except local_model.LocalModelUnavailable as error:
             raise QuickstartFailed(str(error)) from error
 
-    @staticmethod
-    def _worker_is_seen() -> bool:
-        return generation_queries.workers_alive(now=timezone.now()) > 0
-
-    def _start_web(self) -> None:
+    def _start_children(self) -> None:
+        self._undo.callback(self.children.stop)
+        self._children_began = timezone.now()
+        self.children.start("worker", manage("worker"))
         self.children.start(
             "web",
             [
                 sys.executable, "-m", "granian", "--interface", "wsgi", "--host", "127.0.0.1",
                 "--port", str(self.port), "--blocking-threads", "4", "--no-ws",
+                "--log-level", "warning", "--workers-kill-timeout", WEB_STOP_SECONDS,
                 "billing_site.wsgi:application",
             ],
             SITE_URL=self.address,
         )  # fmt: skip
-        self._wait_for(self._web_answers, "The web server did not answer.")
+
+    def _worker_reported(self) -> bool:
+        return Worker.objects.filter(seen_at__gte=self._children_began).exists()
 
     def _web_answers(self) -> bool:
         try:
@@ -182,14 +217,14 @@ class Quickstart:
             return False
 
     def _wait_for(self, ready: Callable[[], bool], complaint: str) -> None:
-        deadline = time.monotonic() + WEB_SECONDS
+        deadline = time.monotonic() + START_SECONDS
         while not ready():
-            self._require_children()
             if time.monotonic() > deadline:
                 raise QuickstartFailed(complaint)
-            time.sleep(0.1)
+            self._wait(0.1)
 
-    def _require_children(self) -> None:
+    def _wait(self, seconds: float) -> None:
+        time.sleep(seconds)
         try:
             self.children.check()
         except ChildEnded as error:
@@ -207,19 +242,36 @@ class Quickstart:
                 expires_at=now + timedelta(days=1),
                 now=now,
                 actor="quickstart",
+                note="For trying out",
             )
 
 
-def stop_on_signals() -> threading.Event:
-    """An event that Ctrl-C and SIGTERM set."""
-    stop = threading.Event()
+def interrupt_on_signals() -> None:
+    """Ctrl-C, SIGTERM and a closed terminal raise KeyboardInterrupt, once: tidying up goes on."""
 
-    def handle(number: int, frame: FrameType | None) -> None:
-        stop.set()
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        _ignore_signals()
+        raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, handle)
-    signal.signal(signal.SIGTERM, handle)
-    return stop
+    for number in STOP_SIGNALS:
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:  # not nohup
+            signal.signal(number, interrupt)
+
+
+def _ignore_signals() -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _end_our_processes() -> None:
+    """What was interrupted between its start and our noting it."""
+    left = psutil.Process().children(recursive=True)
+    for process in left:
+        with suppress(psutil.NoSuchProcess):
+            process.terminate()
+    for process in psutil.wait_procs(left, timeout=5)[1]:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
 
 
 def _last_line(command: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from django.db import IntegrityError
 
@@ -20,6 +21,7 @@ from credits.services.errors import (
     check_amount,
 )
 from credits.services.grants import default_promotional_expiry
+from credits.services.sweeps import attempt
 
 
 def hold(
@@ -129,22 +131,31 @@ def refund_spend(*, hold_id: int, now: datetime, actor: str, note: str) -> Hold:
 
 @dataclass(frozen=True)
 class Swept:
-    """What expire_due did: accounts with lots that ended, and holds released."""
+    """What expire_due did: accounts with lots that ended, holds released; and how many failed."""
 
     accounts: int
     credits: int
     holds: int
+    failed: int = 0
 
 
-def expire_due(*, now: datetime) -> Swept:
-    """Writes off lots that have ended, releases holds past their deadline; account by account."""
-    ended = CreditLot.objects.filter(expires_at__lte=now, remaining__gt=0)
-    account_ids = sorted(set(ended.values_list("account_id", flat=True)))
-    expired = sum(_expire(account_id, now) for account_id in account_ids)
-    late = Hold.objects.filter(state=Hold.State.OPEN, deadline__lte=now)
-    hold_ids = list(late.order_by("id").values_list("id", flat=True))
-    released = sum(_release_late(hold_id, now) for hold_id in hold_ids)
-    return Swept(accounts=len(account_ids), credits=expired, holds=released)
+def expire_due(*, now: datetime, limit: int | None = None) -> Swept:
+    """Writes off lots that have ended, releases holds past their deadline; account by account.
+
+    At most `limit` lots and holds, the oldest first. What fails is logged and holds up nothing.
+    """
+    ended = CreditLot.objects.filter(expires_at__lte=now, remaining__gt=0).order_by("expires_at")
+    account_ids = dict.fromkeys(ended.values_list("account_id", flat=True)[:limit])
+    expired = [attempt(partial(_expire, account_id, now)) for account_id in account_ids]
+    late = Hold.objects.filter(state=Hold.State.OPEN, deadline__lte=now).order_by("deadline")
+    hold_ids = list(late.values_list("id", flat=True)[:limit])
+    released = [attempt(partial(_release_late, hold_id, now)) for hold_id in hold_ids]
+    return Swept(
+        accounts=len(expired) - expired.count(None),
+        credits=sum(amount or 0 for amount in expired),
+        holds=sum(done or False for done in released),
+        failed=expired.count(None) + released.count(None),
+    )
 
 
 def _expire(account_id: int, now: datetime) -> int:
@@ -259,15 +270,15 @@ def _return_to_lot(
     amount -= demanded
     if not amount:
         return
-    if lot.ended and not lapse:
+    if lot.ended and not lapse and not row.frozen_at:
         books.add_lot(kind, _extended_lot(books, row, amount, hold_id), why, hold_id)
         return
     books.post(kind, lot, amount, why, hold_id)
-    if lot.ended:
-        books.post(Kind.EXPIRE, lot, -amount, why)
-    elif row.frozen_at:
+    if row.frozen_at:  # also after its end: disputed credits must not become spendable elsewhere
         row.frozen += amount
         books.post(Kind.FREEZE, lot, -amount, why)
+    elif lot.ended:
+        books.post(Kind.EXPIRE, lot, -amount, why)
 
 
 def _extended_lot(books: Books, ended: CreditLot, amount: int, hold_id: int) -> CreditLot:

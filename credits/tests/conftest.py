@@ -10,8 +10,9 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.db import connection
 
-from credits import append_only, queries, services
+from credits import append_only, books, queries, services
 from credits.models import Account, CreditLot, Hold, Pool
+from credits.tests.race import meet_before
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +58,22 @@ def without_triggers(db: None) -> Iterator[None]:
     append_only.remove(connection)
     yield
     append_only.install(connection)
+
+
+@pytest.fixture
+def without_lock(monkeypatch) -> Callable[..., None]:
+    """Takes the lock away; `parties` calls meet before they write, so all have read by then."""
+    if connection.vendor == "sqlite":
+        pytest.skip("BEGIN IMMEDIATE is the lock on SQLite: there is no clause to take away")
+
+    def take_away(parties: int, where: Any = books.Books, name: str = "write") -> None:
+        locking = books._lock_sql(connection.vendor)
+        plain, clause, _rest = locking.partition(" FOR ")
+        assert clause
+        monkeypatch.setattr(books, "_lock_sql", lambda vendor: plain)
+        meet_before(monkeypatch, parties, where, name)
+
+    return take_away
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""The rules of the money once more, in plain Python: what test_machine.py compares the services with.
+"""The rules of the money once more, in plain Python: what test_machine.py compares with.
 
 Nothing here is taken from the code: lots end by themselves as the clock moves, and a hold remembers
 which credits it has.
@@ -56,7 +56,7 @@ class Model:
     now: datetime
     lots: list[Lot] = field(default_factory=list)
     holds: list[Hold] = field(default_factory=list)
-    tokens: list[list[str]] = field(default_factory=list)  # state, reference
+    tokens: list[list[str]] = field(default_factory=list)  # state, reference, key
     owed: int = 0
     active: bool = True
 
@@ -88,7 +88,8 @@ class Model:
     def renew(self, key: str, amount: int, period_end: datetime, cap: int) -> None:
         carried = 0
         old = [lot for lot in self.lots if lot.pool == "subscription"]
-        for lot in reversed(sorted(old, key=lambda lot: lot.ends)):
+        old.sort(key=lambda lot: lot.ends)
+        for lot in old[::-1]:
             carry = min(lot.remaining, cap - carried)
             carried += carry
             lot.expired += lot.remaining - carry
@@ -174,12 +175,12 @@ class Model:
         lot.owed -= demanded
         lot.taken_back += demanded
         amount -= demanded
-        if amount and lot.ends <= self.now and not lapse:
+        if lot.disputed:
+            lot.frozen += amount
+        elif amount and lot.ends <= self.now and not lapse:
             self._extend(lot, amount)
         elif lot.ends <= self.now:
             lot.expired += amount
-        elif lot.disputed:
-            lot.frozen += amount
         else:
             lot.remaining += amount
 
@@ -250,7 +251,7 @@ class Model:
         token[0] = "revoked"
 
     def _move(self, token: list[str], state: str, reference: str) -> None:
-        token[:] = [state, reference]
+        token[:2] = [state, reference]
 
     def _token(self, state: str) -> list[str]:
         for token in self.tokens:

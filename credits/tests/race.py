@@ -1,10 +1,13 @@
 """Calls that start at the same moment, each in a thread with its own connection."""
 
+from collections import Counter
 from collections.abc import Callable
-from threading import Barrier, Thread
+from contextlib import suppress
+from threading import Barrier, BrokenBarrierError, Thread
 from typing import Any
 
-from django.db import connection
+import pytest
+from django.db import DatabaseError, connection
 
 
 def race(*calls: Callable[[], Any]) -> list[Any]:
@@ -28,3 +31,24 @@ def race(*calls: Callable[[], Any]) -> list[Any]:
     for thread in threads:
         thread.join()
     return outcomes
+
+
+def meet_before(patch: pytest.MonkeyPatch, parties: int, where: Any, name: str) -> None:
+    """Lets `parties` calls wait for each other before they call `where.name`."""
+    everybody = Barrier(parties)
+    original = getattr(where, name)
+
+    def meet(*args: Any, **kwargs: Any) -> Any:
+        with suppress(BrokenBarrierError):
+            everybody.wait(timeout=5)
+        return original(*args, **kwargs)
+
+    patch.setattr(where, name, meet)
+
+
+def kinds(outcomes: list[Any]) -> Counter[str]:
+    return Counter(type(outcome).__name__ for outcome in outcomes)
+
+
+def a_constraint_refused(outcomes: list[Any]) -> bool:
+    return any(isinstance(outcome, DatabaseError) for outcome in outcomes)

@@ -48,6 +48,14 @@ class TestLedger:
     def test_refuses_sql(self, statement):
         refused(sql(statement), MESSAGE)
 
+    def test_refuses_to_have_a_line_replaced(self):
+        """INSERT OR REPLACE deletes, and SQLite's triggers do not see that by themselves."""
+        if connection.vendor == "postgresql":
+            pytest.skip("PostgreSQL has no REPLACE")
+        columns = ", ".join(field.column for field in LedgerEntry._meta.fields)
+        table = "credits_ledgerentry"
+        refused(sql(f"REPLACE INTO {table} ({columns}) SELECT {columns} FROM {table}"), MESSAGE)
+
     def test_refuses_a_saved_line(self):
         line = LedgerEntry.objects.first()
         line.amount = 1000

@@ -68,6 +68,7 @@ class TestCleanBooks:
         assert min(vars(totals).values()) > 0
 
 
+@pytest.mark.django_db(transaction=True)  # taking triggers away commits on MariaDB
 @pytest.mark.breaks_the_books
 class TestTamperingWithLines:
     @pytest.fixture(autouse=True)

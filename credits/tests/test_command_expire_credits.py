@@ -4,6 +4,7 @@ import pytest
 
 from credits import queries
 from credits.models import Hold
+from credits.services import holds
 from credits.tests.commands import run_command
 from credits.tests.conftest import Customer
 
@@ -37,3 +38,14 @@ class TestExpireCredits:
 
         assert first.summary == "7 credits of 1 accounts expired, 0 overdue holds given back."
         assert second.summary == "0 credits of 0 accounts expired, 0 overdue holds given back."
+
+    def test_fails_if_an_account_could_not_be_swept(
+        self, customer: Customer, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        customer.now = datetime.now(UTC) - timedelta(days=2)
+        customer.gift(7, days=1)
+        monkeypatch.setattr(holds, "locked", None)
+
+        ran = run_command("expire_credits")
+
+        assert "1 accounts or holds could not be swept" in ran.refusal

@@ -256,6 +256,18 @@ class TestDispute:
 
         assert (customer.pools, CreditLot.objects.get(pk=pack.pk).frozen) == ((0, 0, 0), 100)
 
+    def test_sets_aside_what_comes_back_after_the_lots_end_too(self, customer):
+        gift = customer.gift(30, days=2)
+        held = customer.hold(30)
+        customer.freeze(gift)
+        customer.wait(days=3)
+
+        customer.release(held)
+        assert customer.pools == (0, 0, 0)
+
+        customer.unfreeze(gift)
+        assert customer.pools == (0, 0, 0)
+
     def test_of_a_lot_that_is_all_spent_sets_aside_what_comes_back(self, customer):
         pack = customer.grant(100)
         spent = customer.spend(100)

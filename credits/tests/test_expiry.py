@@ -4,6 +4,7 @@ import pytest
 
 from credits import services
 from credits.models import LedgerEntry
+from credits.services import holds
 from credits.tests.conftest import left
 
 pytestmark = pytest.mark.django_db
@@ -123,3 +124,32 @@ class TestExpireDue:
         customer.wait(days=1)
 
         assert sweep(customer).credits == 5
+
+
+class TestABacklog:
+    def test_is_not_held_up_by_an_account_that_fails(self, customer, new_customer, monkeypatch):
+        other = new_customer()
+        for owner in (customer, other):
+            owner.gift(5, days=1)
+            owner.hold(1, deadline=owner.in_days(1))
+        customer.wait(days=1)
+        locked = holds.locked
+
+        def fail_for_customer(account_id, *, now):
+            if account_id == customer.account_id:
+                raise AssertionError("a broken account")
+            return locked(account_id, now=now)
+
+        monkeypatch.setattr(holds, "locked", fail_for_customer)
+        assert sweep(customer) == holds.Swept(accounts=1, credits=4, holds=1, failed=2)
+
+    def test_is_worked_off_in_rounds(self, customer):
+        for days in (1, 2, 3):
+            customer.gift(5, days=days)
+        customer.grant(5)
+        customer.wait(days=3)
+
+        first = services.expire_due(now=customer.now, limit=1)
+        assert first.accounts == 1
+        assert services.expire_due(now=customer.now, limit=1).accounts == 0  # one write ends all
+        assert customer.pools == (0, 0, 5)

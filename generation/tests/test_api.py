@@ -17,7 +17,7 @@ from credits import services as credits
 from credits.models import Account, Hold
 from credits.tests.race import race
 from generation import api as generation_api
-from generation import backends, services
+from generation import backends, failures, services
 from generation.models import Generation
 from generation.tests.cast import available, finish, give, give_token, start, tokens
 from generation.tests.cast import request as request_directly
@@ -222,8 +222,18 @@ class TestWatching:
 
         assert client.get(f"{URL}/{claimed.pk}").json()["error"] == {
             "code": "refused",
-            "detail": "The model's content filter refused this text. The credits were given back.",
+            "detail": "The model's content filter refused this text: change it."
+            " The credits were given back.",
         }
+
+    def test_a_failed_one_that_a_token_paid_says_so(self, client, account, now):
+        give_token(account, now)
+        claimed = start(account, now, funding="retail")
+        services.fail(claimed=claimed, code="refused", now=now, permanent=True)
+
+        detail = client.get(f"{URL}/{claimed.pk}").json()["error"]["detail"]
+
+        assert detail.endswith("The single generation was given back.")
 
     def test_every_way_to_fail_has_its_sentence(self):
         texts = [inspect.getsource(module) for module in (backends, services)]
@@ -235,7 +245,7 @@ class TestWatching:
             + re.findall(r'\("([a-z_]+)", "The ', text)
         }
         assert len(codes) > 8
-        assert codes <= set(generation_api.ERROR_SENTENCES)
+        assert codes <= set(failures.SENTENCES)
 
     def test_an_attempt_that_is_repeated_is_no_error(self, client, account, now):
         give(account, now)

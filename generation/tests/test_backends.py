@@ -14,6 +14,8 @@ import pytest
 
 from generation import backends
 from generation.backends import BackendError, Completion
+from generation.models import Generation
+from generation.tests import misbehaving_server
 from generation.tests.misbehaving_server import MODEL, TEXT, MisbehavingServer, modes, wait_until
 
 KEY = "sk-test-0123456789abcdef"
@@ -108,6 +110,10 @@ class TestGoodAnswer:
         assert answer.text == TEXT
         assert 5 < answer.output_tokens < 30
         assert 5 < answer.input_tokens < 60
+
+    def test_names_the_model_at_the_length_that_is_kept(self, server, monkeypatch):
+        monkeypatch.setattr(misbehaving_server, "MODEL", "/models/" + "long" * 50)
+        assert len(ask().model) == Generation._meta.get_field("model").max_length
 
     def test_loses_only_what_no_database_can_hold(self, server):
         server.mode = "unstorable"

@@ -7,36 +7,19 @@ from django.test import Client
 
 from credits import services as credits
 from credits.models import Account
-from credits.tests.pages import client_of, hidden, html, text
+from credits.tests.pages import hidden, html, text
 from generation import services
 from generation.models import Generation
 from generation.tests.cast import available, give, give_token, request
+from generation.tests.pages import ATTACK, ESCAPED, NEW, url
 
-pytestmark = pytest.mark.django_db
-
-NEW = "/generations/new/"
-ATTACK = "<script>alert('x')</script>\n  & two  spaces"
-ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;\n  &amp; two  spaces"
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
-    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
-
-
-@pytest.fixture
-def client(account: Account) -> Client:
-    return client_of(account)
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 def post(client: Client, **fields: str):
     return client.post(
         NEW, {"prompt": "A story.", "funding": "credits", "key": str(uuid4()), **fields}
     )
-
-
-def url(generation: Generation, action: str = "") -> str:
-    return f"/generations/{generation.pk}/" + (f"{action}/" if action else "")
 
 
 class TestNewGeneration:

@@ -6,31 +6,12 @@ import pytest
 from django.test import Client
 
 from credits.models import Account
-from credits.tests.pages import client_of, hidden, html, text
-from generation import services
-from generation.models import Generation
+from credits.tests.pages import hidden, html, text
+from generation import failures, services
 from generation.tests.cast import available, finish, give, give_token, request, start, tokens
-from generation.views import FAILURES, OTHER_FAILURE
+from generation.tests.pages import ATTACK, ESCAPED, NEW, url
 
-pytestmark = pytest.mark.django_db
-
-NEW = "/generations/new/"
-ATTACK = "<script>alert('x')</script>\n  & two  spaces"
-ESCAPED = "&lt;script&gt;alert(&#x27;x&#x27;)&lt;/script&gt;\n  &amp; two  spaces"
-
-
-@pytest.fixture(autouse=True)
-def clock(monkeypatch: pytest.MonkeyPatch, now: datetime) -> None:
-    monkeypatch.setattr("django.utils.timezone.now", lambda: now)
-
-
-@pytest.fixture
-def client(account: Account) -> Client:
-    return client_of(account)
-
-
-def url(generation: Generation, action: str = "") -> str:
-    return f"/generations/{generation.pk}/" + (f"{action}/" if action else "")
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
 
 class TestDetail:
@@ -65,7 +46,7 @@ class TestDetail:
         assert "Took 4 seconds Tokens 3 read, 5 written Model m" in text(page)
         assert "Generate again for 1 credit" in text(page)
 
-    @pytest.mark.parametrize("code", [*FAILURES, "something_new"])
+    @pytest.mark.parametrize("code", [*failures.SENTENCES, "something_new"])
     def test_says_why_it_failed_and_that_the_credit_came_back(
         self, client: Client, account: Account, now: datetime, code: str
     ) -> None:
@@ -74,7 +55,7 @@ class TestDetail:
         services.fail(claimed=claimed, code=code, now=now, permanent=True)
         page = text(client.get(url(claimed)))
         assert "You paid nothing: the 1 credit came back." in page
-        assert str(FAILURES.get(code, OTHER_FAILURE)) in page
+        assert str(failures.sentence(code)) in page
         assert available(account, now) == 10
 
     def test_says_that_a_single_generation_can_be_used_again_after_a_failure(

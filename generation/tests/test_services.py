@@ -1,10 +1,14 @@
 """The life of a generation, and who pays for it when."""
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
+from django.db import connection
 
 from credits import services as credits
+from credits.models import Hold
 from generation import services
 from generation.models import Generation, OperationPrice
 from generation.tests.cast import (
@@ -87,6 +91,31 @@ class TestIdempotencyKey:
         give(account, now, amount=1)
         first = request(account, now, idempotency_key="k")
         assert request(account, now, idempotency_key="k").pk == first.pk
+
+    @pytest.mark.skipif(connection.vendor == "sqlite", reason="one writer at a time: no two locks")
+    @pytest.mark.django_db(transaction=True)
+    def test_repeated_while_the_first_is_settled_does_not_wait_for_it(
+        self, account, now, monkeypatch
+    ):
+        """It would with the account locked, which the other needs next: a deadlock."""
+        give(account, now)
+        claimed = start(account, now, idempotency_key="k")
+        capture = credits.capture
+
+        def repeat():
+            try:
+                return request(account, now, idempotency_key="k").pk
+            finally:
+                connection.close()
+
+        def repeat_first(**arguments):
+            with ThreadPoolExecutor() as pool:
+                assert pool.submit(repeat).result(timeout=3) == claimed.pk
+            return capture(**arguments)
+
+        monkeypatch.setattr(credits, "capture", repeat_first)
+        finish(claimed, now)
+        assert available(account, now) == 9
 
     def test_with_another_prompt_is_a_conflict(self, account, now):
         give(account, now)
@@ -295,3 +324,56 @@ class TestSweep:
         generation.refresh_from_db()
         assert (generation.status, generation.error_code) == (Status.FAILED, "queue_timeout")
         assert available(account, now) == 10
+
+    def test_is_not_held_up_by_one_that_cannot_be_ended(self, account, now, monkeypatch):
+        give(account, now)
+        broken, other = start(account, now), start(account, now + timedelta(seconds=1))
+        Generation.objects.update(attempts=services.MAX_STARTS)
+        release = credits.release
+
+        def fail_for_broken(*, hold_id, **arguments):
+            if hold_id == broken.hold_id:
+                raise credits.HoldAlreadySettled(Hold.objects.get(pk=hold_id))
+            return release(hold_id=hold_id, **arguments)
+
+        monkeypatch.setattr(credits, "release", fail_for_broken)
+        assert services.sweep(now=now + timedelta(minutes=1)) == 1
+        other.refresh_from_db()
+        assert other.status == Status.FAILED
+
+    def test_works_a_backlog_off_in_rounds(self, account, now, monkeypatch):
+        monkeypatch.setattr(services, "SWEPT_AT_ONCE", 2)
+        give(account, now)
+        for _ in range(3):
+            request(account, now)
+        later = now + timedelta(hours=1)
+        assert [services.sweep(now=later) for _ in range(3)] == [2, 1, 0]
+
+    @pytest.mark.skipif(not settings.USES_POSTGRES, reason="there are no jobs elsewhere")
+    def test_makes_one_new_job_for_a_lost_one_however_long_it_waits(self, account, now):
+        give(account, now)
+        request(account, now)
+        for seconds in (31, 41, 51):  # its own job is still there
+            services.sweep(now=now + timedelta(seconds=seconds))
+        assert jobs() == 1
+        with connection.cursor() as cursor:
+            cursor.execute("DELETE FROM procrastinate_jobs")
+        for seconds in (61, 71, 81):
+            services.sweep(now=now + timedelta(seconds=seconds))
+        assert jobs() == 1
+
+
+class TestClaim:
+    def test_leaves_what_waited_too_long_to_the_sweep(self, account, now):
+        """Its hold may have reached its deadline: the work could not be paid any more."""
+        give(account, now)
+        generation = request(account, now)
+        later = now + services.MAX_QUEUED
+        assert services.claim(now=later, generation_id=generation.pk) is None
+        assert services.claim(now=later - timedelta(seconds=1)).pk == generation.pk
+
+
+def jobs() -> int:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM procrastinate_jobs")
+        return cursor.fetchone()[0]

@@ -1,8 +1,11 @@
 """Real worker processes: woken, drained, killed at the worst moments."""
 
 import signal
+import time
+from contextlib import contextmanager
 from datetime import timedelta
 
+import psycopg
 import pytest
 from django.db import connection
 from django.utils import timezone
@@ -85,3 +88,38 @@ def test_a_generation_whose_job_was_lost_is_found_by_the_sweep(generation, backe
     with worker(backend.base_url):
         until(lambda: status_is(generation, Status.SUCCEEDED), "the generation succeeds")
     assert available(account, timezone.now()) == 9
+
+
+@contextmanager
+def database_away():
+    """Nobody gets a connection to the test's database, and those who have one lose it."""
+    params = connection.get_connection_params()
+    name = params["dbname"]
+    connection.close()
+    elsewhere = {key: params[key] for key in ("host", "port", "user", "password") if key in params}
+    with psycopg.connect(**elsewhere, dbname="postgres", autocommit=True) as server:
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        server.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name]
+        )
+        yield
+        server.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+
+
+def somebody_listens():
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND query LIKE 'LISTEN%'"
+        )
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="elsewhere workers poll")
+def test_a_worker_listens_again_after_the_database_was_away(backend):
+    with worker(backend.base_url):
+        until(somebody_listens, "the worker listens")
+        with database_away():
+            time.sleep(3)  # its first attempts to come back fail
+        assert not somebody_listens()
+        until(somebody_listens, "the worker listens again")

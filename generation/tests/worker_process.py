@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 SECONDS = 40
 
@@ -31,7 +31,8 @@ def database_url() -> str:
         )
     if connection.vendor == "sqlite":
         return f"sqlite:///{connection.settings_dict['NAME']}"
-    return os.environ["DATABASE_URL"].rpartition("/")[0] + f"/{connection.settings_dict['NAME']}"
+    configured = urlsplit(os.environ["DATABASE_URL"])
+    return configured._replace(path=f"/{connection.settings_dict['NAME']}").geturl()
 
 
 @contextmanager

@@ -17,12 +17,20 @@ def client(db: None) -> Client:
     return client
 
 
-def test_staff_can_sign_in_with_email_and_password() -> None:
+def test_staff_signs_in_where_attempts_are_limited() -> None:
     new_user("staff@example.com", is_staff=True, is_superuser=True)
     client = Client()
     form = {"username": "staff@example.com", "password": PASSWORD}
-    assert client.post("/admin/login/?next=/admin/", form).status_code == 302
+    refused = client.post("/admin/login/?next=/admin/", form)
+    assert refused["Location"] == "/accounts/login/?next=%2Fadmin%2F"
+    client.post(refused["Location"], {"login": "staff@example.com", "password": PASSWORD})
     assert client.get("/admin/").status_code == 200
+
+
+def test_customers_are_refused() -> None:
+    client = Client()
+    client.force_login(new_user())
+    assert client.get("/admin/", follow=True).status_code == 403
 
 
 class TestUsers:

@@ -205,7 +205,7 @@ class TestPage:
 class TestCommand:
     def run(self, *arguments: str) -> list[str]:
         out = StringIO()
-        call_command("create_api_key", *arguments, stdout=out)
+        call_command("create_api_key", *arguments, stdout=out, stderr=out)
         return out.getvalue().splitlines()
 
     def test_prints_the_key_on_a_line_of_its_own(self, user: User) -> None:

@@ -1,5 +1,6 @@
 from typing import Any
 
+from django.core.management.base import CommandError
 from django.utils import timezone
 
 from credits import services
@@ -14,6 +15,10 @@ class Command(CreditsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         swept = services.expire_due(now=timezone.now())
+        if swept.failed:
+            raise CommandError(
+                f"{swept.failed} accounts or holds could not be swept: the log has the tracebacks."
+            )
         self.stdout.write(
             f"{swept.credits} credits of {swept.accounts} accounts expired, "
             f"{swept.holds} overdue holds given back."

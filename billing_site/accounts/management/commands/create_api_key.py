@@ -27,4 +27,4 @@ class Command(BaseCommand):
         except services.ApiKeyError as error:
             raise CommandError(f"{error} Choose another with --name, or revoke one.") from None
         self.stdout.write(plain)
-        self.stdout.write(f"Made API key {key.name!r} for {user.email}.")
+        self.stderr.write(f"Made API key {key.name!r} for {user.email}.")  # so KEY=$(…) works
