@@ -1,7 +1,10 @@
-"""The API of the money core: balance, ledger, price list."""
+"""The API of the money core: balance, ledger, price list, checkout."""
 
+import re
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
+from uuid import uuid4
 
 from django.db.models import QuerySet
 from django.utils import timezone
@@ -17,6 +20,21 @@ from rest_framework.views import APIView
 
 from credits import problems, queries, services
 from credits.models import LedgerEntry, Offer
+from credits.payments import checkout
+from credits.payments.client import SellingUnavailable
+from credits.payments.purchases import MOST_PIECES
+from credits.problems import ProblemType
+
+OFFER_NOT_FOUND = ProblemType(404, "offer_not_found", "There is no such offer")
+ALREADY_SUBSCRIBED = ProblemType(409, "already_subscribed", "The account has a plan already")
+SELLING_UNAVAILABLE = ProblemType(503, "selling_unavailable", "Nothing can be bought now")
+CHECKOUT_PROBLEMS: dict[type[Exception], ProblemType] = {
+    checkout.OfferNotForSale: OFFER_NOT_FOUND,
+    checkout.InvalidQuantity: replace(problems.INVALID_REQUEST, field="quantity"),
+    checkout.AlreadySubscribed: ALREADY_SUBSCRIBED,
+    checkout.TooManyCheckouts: problems.RATE_LIMITED,
+    SellingUnavailable: SELLING_UNAVAILABLE,
+}
 
 
 class PoolsDocument(serializers.Serializer[Any]):
@@ -59,6 +77,31 @@ class OfferDocument(serializers.ModelSerializer[Offer]):
 
 class PriceList(serializers.Serializer[Any]):
     results = OfferDocument(many=True)
+
+
+class StrictIntegerField(serializers.IntegerField):
+    """A JSON number without a fraction, and nothing that could be made into one."""
+
+    def to_internal_value(self, data: Any) -> int:
+        if type(data) is not int:
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class Purchase(problems.StrictSerializer):
+    """What is to be bought. Unknown fields are refused."""
+
+    offer = problems.StrictCharField(max_length=50, help_text="The `slug` of an offer.")
+    quantity = StrictIntegerField(
+        min_value=1,
+        max_value=MOST_PIECES,
+        default=1,
+        help_text="Of packs and single generations. Of a plan only 1.",
+    )
+
+
+class CheckoutDocument(serializers.Serializer[Any]):
+    url = serializers.URLField(help_text="Where the customer pays. It works for 24 hours.")
 
 
 class BalanceView(APIView):
@@ -125,6 +168,62 @@ class OffersView(APIView):
         return Response(PriceList({"results": queries.offers()}).data)
 
 
+CHECKOUT_PARAMETERS = [
+    OpenApiParameter(
+        "Idempotency-Key",
+        {"type": "string", "minLength": 1, "maxLength": 200, "pattern": "^[ -~]+$"},
+        OpenApiParameter.HEADER,
+        description=(
+            "A text that you make up for each purchase, such as a UUID. Repeat the request with "
+            "the same key and body, after a timeout or a 5xx, and you get the address of the same "
+            "page. Optional: without it every request opens a page of its own."
+        ),
+    ),
+    problems.RETRY_AFTER,
+]
+CHECKOUT_ANSWERS: dict[Any, Any] = {
+    201: CheckoutDocument,
+    **problems.documented(
+        OFFER_NOT_FOUND,
+        ALREADY_SUBSCRIBED,
+        SELLING_UNAVAILABLE,
+        problems.ACCOUNT_FROZEN,
+        problems.IDEMPOTENCY_CONFLICT,
+        *problems.WITH_BODY,
+        *problems.EVERYWHERE,
+    ),
+}
+
+
+class CheckoutView(APIView):
+    problems = CHECKOUT_PROBLEMS
+
+    @extend_schema(
+        operation_id="checkout",
+        summary="Buy an offer",
+        parameters=CHECKOUT_PARAMETERS,
+        request=Purchase,
+        responses=CHECKOUT_ANSWERS,
+    )
+    def post(self, request: Request) -> Response:
+        """Opens a hosted Checkout page. Nothing is granted until the payment has arrived.
+
+        At most 10 new pages an hour per account. Who has a plan changes it in the customer portal.
+        """
+        key = _idempotency_key(request)
+        wanted = Purchase(data=request.data)
+        wanted.is_valid(raise_exception=True)
+        now = timezone.now()
+        url = checkout.start(
+            account_id=_account_id(request, now),
+            offer_slug=wanted.validated_data["offer"],
+            quantity=wanted.validated_data["quantity"],
+            click_key=f"api:{key}",
+            now=now,
+        )
+        return Response(CheckoutDocument({"url": url}).data, status=201)
+
+
 @extend_schema(exclude=True)
 class UnknownPathView(APIView):
     """For addresses under the API that do not exist: a problem document too, for anybody."""
@@ -141,6 +240,17 @@ def _account_id(request: Request, now: datetime) -> int:
     user_id = request.user.pk
     assert user_id is not None, "IsAuthenticated"
     return services.open_account(user_id=user_id, now=now).pk
+
+
+def _idempotency_key(request: Request) -> str:
+    """The header, or a new key: a request without one is a purchase of its own."""
+    key = request.headers.get("Idempotency-Key")
+    if key is None:
+        return str(uuid4())
+    if not re.fullmatch(r"[\x20-\x7e]{1,200}", key):
+        message = "Has to be 1 to 200 printable ASCII characters."
+        raise ValidationError({"Idempotency-Key": [message]})
+    return key
 
 
 def _past_moment(request: Request, now: datetime) -> datetime | None:

@@ -9,6 +9,8 @@ Note [Ids made of account and sequence]
     round trip), and in the order in which the account's history happened.
 """
 
+from uuid import uuid4
+
 from django.conf import settings
 from django.db import models
 from django.db.models import F, Q
@@ -355,6 +357,37 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.payment_intent} for {self.source_key}"
+
+
+class CheckoutStart(models.Model):
+    """One click on "buy": repeats find it, the limit counts it, and it says whose session it is."""
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="checkout_starts", db_index=False
+    )
+    click_key = models.CharField(max_length=255)
+    offer = models.CharField(max_length=50, help_text=_("The slug."))
+    quantity = models.PositiveSmallIntegerField()
+    session_id = models.CharField(
+        max_length=255, blank=True, help_text=_("Empty until it is known.")
+    )
+    url = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="credits_checkout_key_once", fields=["account", "click_key"]
+            ),
+        ]
+        indexes = [
+            models.Index(name="credits_checkout_recent", fields=["account", "created_at"]),
+            models.Index(name="credits_checkout_session", fields=["session_id"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.quantity} x {self.offer}"
 
 
 class InboxEvent(models.Model):

@@ -16,6 +16,7 @@ __all__ = [
     "LotStory",
     "balance",
     "balance_at",
+    "expiries",
     "explain",
     "find_imbalances",
     "history",
@@ -75,6 +76,17 @@ def balance(*, account_id: int, now: datetime) -> Balance:
         held=_sum(Hold.objects.filter(account_id=account_id, state=Hold.State.OPEN), "amount"),
         next_expiry=_next_expiry(open_lots),
     )
+
+
+def expiries(*, account_id: int, now: datetime) -> dict[str, list[Expiry]]:
+    """What will end, by pool, the soonest first."""
+    lots = CreditLot.objects.filter(account_id=account_id, remaining__gt=0, expires_at__gt=now)
+    sums = lots.values("pool", "expires_at").annotate(sum=Sum("remaining")).order_by("expires_at")
+    found: dict[str, list[Expiry]] = {pool: [] for pool in Pool.values}
+    for pool, at, amount in sums.values_list("pool", "expires_at", "sum"):
+        assert at is not None, "filtered"
+        found[pool].append(Expiry(amount=amount, at=at))
+    return found
 
 
 def balance_at(*, account_id: int, moment: datetime) -> Balance:

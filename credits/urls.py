@@ -1,9 +1,14 @@
 from django.urls import path
 
-from credits import views
+from credits import selling_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
-    path("prices/", views.prices, name="pricing"),
     path("ledger/", views.ledger, name="ledger"),
+    path("prices/", selling_views.prices, name="pricing"),
+    path("prices/buy/", selling_views.buy, name="buy"),
+    path("purchases/done/", selling_views.done, name="purchase-done"),
+    path("purchases/progress/", selling_views.progress, name="purchase-progress"),
+    path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),
+    path("subscription/manage/", selling_views.manage, name="manage-subscription"),
 ]

@@ -1,4 +1,4 @@
-"""Pages about credits: the landing page, prices, the overview and the statement."""
+"""Pages about credits: the landing page, the overview and the statement."""
 
 import re
 from collections.abc import Iterable
@@ -17,7 +17,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from credits import queries, services
-from credits.models import Account, CreditLot, LedgerEntry, Offer, Pool
+from credits.models import Account, LedgerEntry, Offer, Pool
+from credits.payments import portal
 
 RECENT_LINES = 6
 LINES_PER_PAGE = 50
@@ -63,7 +64,7 @@ class PoolCard:
 def dashboard(request: HttpRequest) -> HttpResponse:
     """The overview of a customer; for everybody else what the site is and costs."""
     if not request.user.is_authenticated:
-        return render(request, "credits/landing.html", {"prices": _price_rows()})
+        return render(request, "credits/landing.html", {"prices": price_rows()})
     now = timezone.now()
     account = _account(request, now)
     balance = queries.balance(account_id=account.pk, now=now)
@@ -73,13 +74,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "balance": balance,
         "pools": _pool_cards(account, balance, now),
         "lines": _lines(entries),
+        "subscription": portal.live_subscription(account_id=account.pk),
     }
     return render(request, "credits/dashboard.html", context)
-
-
-@require_safe
-def prices(request: HttpRequest) -> HttpResponse:
-    return render(request, "credits/prices.html", {"prices": _price_rows()})
 
 
 @require_safe
@@ -105,6 +102,10 @@ def ledger(request: HttpRequest) -> HttpResponse:
     return render(request, "credits/ledger.html", context)
 
 
+def price_rows() -> list[tuple[Offer, str]]:
+    return [(offer, money(offer.amount, offer.currency)) for offer in queries.offers()]
+
+
 def money(amount: int, currency: str) -> str:
     """`amount` minor units as people write it: $9.00, ¥500, 12.50 CHF."""
     code = currency.lower()
@@ -124,28 +125,19 @@ def _account(request: HttpRequest, now: datetime) -> Account:
     return services.open_account(user_id=user_id, now=now)
 
 
-def _price_rows() -> list[tuple[Offer, str]]:
-    return [(offer, money(offer.amount, offer.currency)) for offer in queries.offers()]
-
-
 def _pool_cards(account: Account, balance: queries.Balance, now: datetime) -> list[PoolCard]:
     rules = {
         Pool.SUBSCRIPTION: _("From your plan, new with every paid period. Spent first."),
         Pool.PROMOTIONAL: _("Gifts and goodwill, each with its own end. Spent second."),
         Pool.BULK: _("From credit packs. They never end. Spent last."),
     }
-    ends: dict[str, dict[datetime, int]] = {pool: {} for pool in Pool.values}
-    lots = CreditLot.objects.filter(account=account, remaining__gt=0, expires_at__gt=now)
-    rows = lots.order_by("expires_at").values_list("pool", "expires_at", "remaining")
-    for pool, at, remaining in rows:
-        assert at is not None, "filtered"
-        ends[pool][at] = ends[pool].get(at, 0) + remaining
+    ends = queries.expiries(account_id=account.pk, now=now)
     return [
         PoolCard(
             pool=pool,
             amount=balance.pools[pool],
             rule=rule,
-            ends=next((queries.Expiry(amount, at) for at, amount in ends[pool].items()), None),
+            ends=next(iter(ends[pool]), None),
             more_ends=len(ends[pool]) > 1,
         )
         for pool, rule in rules.items()
@@ -160,6 +152,8 @@ def _source(entry: LedgerEntry) -> tuple[str, str]:
     """What is behind an entry: words, and a page if there is one."""
     if entry.note:
         return entry.note, ""
+    if entry.reference == "expiry":
+        return _("Their time was over"), ""
     kind, _colon, rest = entry.reference.partition(":")
     if kind == "generation" and _is_uuid(rest):
         return _("Generation %s") % rest[:8], reverse("generation:detail", args=[rest])

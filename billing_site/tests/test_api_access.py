@@ -34,6 +34,7 @@ EXPECTED = {
     ("GET", "balance"): (401, 200, 200, 200),
     ("GET", "ledger"): (401, 200, 200, 200),
     ("GET", "offers"): (200, 200, 200, 200),
+    ("POST", "checkout"): (401, 404, 404, 404),  # there is no such offer
     ("GET", "generations"): (401, 200, 200, 200),
     ("POST", "generations"): (401, 202, 402, 402),
     ("GET", "generations/<uuid:generation_id>"): (401, 200, 404, 404),
@@ -44,6 +45,7 @@ EXPECTED = {
 }
 EVERYBODY = ("anonymous", "owner", "other", "staff")
 BODY = '{"prompt": "Tell me a story.", "funding": "credits"}'
+BODIES = {("POST", "generations"): BODY, ("POST", "checkout"): '{"offer": "nothing"}'}
 
 
 def api_addresses() -> dict[tuple[str, str], type]:
@@ -140,7 +142,7 @@ def test_matrix(
     path = "/api/v1/" + re.sub(r"<\w+:\w+>", str(finished.pk), route)
     for name, expected in zip(EVERYBODY, EXPECTED[method, route], strict=True):
         before = rows()
-        body = BODY if (method, route) == ("POST", "generations") else ""
+        body = BODIES.get((method, route), "")
         answer = sign_in(people[name]).generic(method, path, body, "application/json")
 
         assert answer.status_code == expected, (name, answer.content)

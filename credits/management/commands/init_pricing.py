@@ -3,16 +3,19 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import transaction
 
 from credits import pricing
 from credits.management.base import CreditsCommand
+from credits.payments import client, prices
 
 
 class Command(CreditsCommand):
     help = (
         "Brings the price list in the database in line with a TOML file. Run it as often as you "
         "like. Offers that are no longer in the file are no longer for sale; an offer that "
-        "somebody has bought keeps its terms: new terms need a new slug."
+        "somebody has bought keeps its terms: new terms need a new slug. With STRIPE_SECRET_KEY "
+        "set, offers without a Stripe price get one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -26,11 +29,16 @@ class Command(CreditsCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         try:
-            changes = pricing.write(pricing.read(options["file"]))
+            changes = _bring_in_line(pricing.read(options["file"]))
         except pricing.PricingError as error:
             for sentence in error.problems[:-1]:
                 self.stderr.write(sentence)
             raise CommandError(f"{error.problems[-1]} Nothing was changed.") from error
+        except client.SellingUnavailable as error:
+            raise CommandError(
+                f"Stripe cannot be asked for the prices ({error.reason}): check STRIPE_SECRET_KEY "
+                "and the connection. Nothing was changed."
+            ) from error
         for what in ("added", "changed", "deactivated"):
             for slug in getattr(changes, what):
                 self.stdout.write(f"{what:<12}{slug}")
@@ -38,3 +46,16 @@ class Command(CreditsCommand):
             f"Price list: {len(changes.added)} offers added, {len(changes.changed)} changed, "
             f"{len(changes.unchanged)} unchanged, {len(changes.deactivated)} taken off sale."
         )
+
+
+def _bring_in_line(listed: list[pricing.Listed]) -> pricing.Changes:
+    """Writes the offers, with their Stripe prices where there is Stripe.
+
+    Raises PricingError, and SellingUnavailable; then nothing was written.
+    """
+    if client.is_configured():
+        with transaction.atomic():  # a rehearsal: no price is made for terms that are refused
+            pricing.write(listed)
+            transaction.set_rollback(True)
+        listed = prices.with_prices(listed)
+    return pricing.write(listed)
