@@ -12,7 +12,7 @@ throttles.PER_MINUTE = services.MAX_OPEN = api.NEW_PER_MINUTE = 10**9
 
 @api_view(["POST"])
 def noop(request):  # type: ignore[no-untyped-def]
-    return Response({"user": request.user.pk})
+    return Response({"user": request.user.pk, "fields": len(request.data)})
 
 
 urlpatterns = [path("api/v1/noop", noop), *urls.urlpatterns]

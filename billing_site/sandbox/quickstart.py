@@ -1,7 +1,7 @@
 """From nothing to a running site, step by step; everything that was started ends with it."""
 
 import errno
-import io
+import os
 import signal
 import socket
 import subprocess
@@ -16,7 +16,6 @@ from types import FrameType
 import psutil
 import requests
 from django.conf import settings
-from django.core.management import call_command
 from django.db import OperationalError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils import timezone
@@ -26,6 +25,7 @@ from billing_site.embedded_postgres import launcher
 from billing_site.embedded_postgres.errors import EmbeddedPostgresError
 from billing_site.sandbox import demo, journey
 from billing_site.sandbox.processes import ChildEnded, Children, manage
+from billing_site.sandbox.stripe import Sandbox, UnreadableState
 from credits import queries, services
 from credits.models import Pool
 from generation import local_model
@@ -34,6 +34,8 @@ from generation.models import Worker
 START_SECONDS = 30  # for the worker and the web server, each
 WEB_STOP_SECONDS = "3"  # granian waits for ever for a worker that is told to end while it starts
 CHECK_CREDITS = 5
+SANDBOX_PORT = 12111
+SANDBOX_KEY = "sk_test_sandbox00000000000000000"  # not secret: it opens nothing but the sandbox
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,6 +52,8 @@ class Quickstart:
         self.write = write
         self.children = Children(write)
         self._undo = ExitStack()
+        self.stripe_address = ""
+        self._sandbox: dict[str, str] = {}  # environment that leads the site to the Stripe sandbox
         self._began_something = False
 
     def start(self) -> None:
@@ -64,8 +68,10 @@ class Quickstart:
             self.done(self._database())
         with self.step("migrations"):
             self.done(self._migrations())
+        with self.step("stripe"):
+            self.done(self._stripe())
         with self.step("price list"):
-            self.done(_last_line("init_pricing"))
+            self.done(self._price_list())
         with self.step("demo people"):
             self.account_id = demo.make_people(now=timezone.now())
             self.done(f"{demo.CUSTOMER.email}, {demo.STAFF.email}")
@@ -167,19 +173,51 @@ class Quickstart:
         version = ".".join(str(part) for part in connection.get_database_version())
         return f"{connection.display_name} {version}"
 
-    @staticmethod
-    def _migrations() -> str:
+    def _migrations(self) -> str:
         """In a process of its own: the memory that they need is then free again."""
         executor = MigrationExecutor(connection)
         plan = executor.migration_plan(executor.loader.graph.leaf_nodes())
         if not plan:
             return "up to date"
+        self._manage("migrate", "--verbosity", "0")
+        return f"{len(plan)} applied"
+
+    def _stripe(self) -> str:
+        """Without a key of yours the sandbox plays Stripe, in this process. Its data is kept."""
+        if settings.STRIPE_SECRET_KEY:
+            return "the account of STRIPE_SECRET_KEY"
+        state, secret = settings.VAR_DIR / "stripe-sandbox.json", "whsec_sandbox"
+        events = f"{self.address}/stripe/webhook/"
+        try:
+            sandbox = Sandbox(state, _free_port(), SANDBOX_KEY, events, secret)
+            sandbox.start()
+        except (UnreadableState, OSError) as error:
+            raise QuickstartFailed(f"The Stripe sandbox cannot run: {error}") from error
+        self._undo.callback(sandbox.stop)
+        self.stripe_address = sandbox.address
+        self._sandbox = {
+            "STRIPE_SECRET_KEY": SANDBOX_KEY,
+            "STRIPE_WEBHOOK_SECRET": secret,
+            "STRIPE_API_BASE": sandbox.address,
+        }
+        return f"sandbox at {sandbox.address}/_sandbox/, no real money"
+
+    def _price_list(self) -> str:
+        done = self._manage("init_pricing")
+        return done.strip().splitlines()[-1]
+
+    def _manage(self, *arguments: str) -> str:
+        """The output of a command. Raises QuickstartFailed."""
         done = subprocess.run(
-            manage("migrate", "--verbosity", "0"), capture_output=True, text=True, check=False
+            manage(*arguments),
+            env={**os.environ, **self._sandbox},
+            capture_output=True,
+            text=True,
+            check=False,
         )
         if done.returncode:
-            raise QuickstartFailed(f"The migrations failed: {done.stderr.strip()}")
-        return f"{len(plan)} applied"
+            raise QuickstartFailed(f"{arguments[0]} failed: {done.stderr.strip()}")
+        return done.stdout
 
     def _model(self) -> str:
         if settings.GENERATION_BASE_URL:
@@ -195,7 +233,7 @@ class Quickstart:
     def _start_children(self) -> None:
         self._undo.callback(self.children.stop)
         self._children_began = timezone.now()
-        self.children.start("worker", manage("worker"))
+        self.children.start("worker", manage("worker"), **self._sandbox)
         self.children.start(
             "web",
             [
@@ -205,6 +243,7 @@ class Quickstart:
                 "billing_site.wsgi:application",
             ],
             SITE_URL=self.address,
+            **self._sandbox,
         )  # fmt: skip
 
     def _worker_reported(self) -> bool:
@@ -274,7 +313,11 @@ def _end_our_processes() -> None:
             process.kill()
 
 
-def _last_line(command: str) -> str:
-    output = io.StringIO()
-    call_command(command, stdout=output, no_color=True)
-    return output.getvalue().strip().splitlines()[-1]
+def _free_port() -> int:
+    """The sandbox's usual port, or another one if that is taken."""
+    for port in (SANDBOX_PORT, 0):
+        with socket.socket() as probe, suppress(OSError):
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", port))
+            return int(probe.getsockname()[1])
+    raise QuickstartFailed("No port of 127.0.0.1 is free for the Stripe sandbox.")

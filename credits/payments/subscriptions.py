@@ -36,10 +36,16 @@ def apply_change(event: Event) -> Done:
 
 
 def _is_news(known: Subscription, event: Event, status: str) -> bool:
-    """Later news, or the end: Stripe's times have whole seconds, and nothing follows the end."""
+    """Later news, or the end: nothing follows the end.
+
+    Stripe's times have whole seconds. Of two events in one second, the birth is the older one, and
+    a subscription that is paid does not become incomplete again.
+    """
     if known.status == "canceled":
         return False
-    return event.created_at >= known.as_of or status == "canceled"
+    if event.created_at == known.as_of:
+        return event.type != "customer.subscription.created" and status != "incomplete"
+    return event.created_at > known.as_of or status == "canceled"
 
 
 def _owns_credits(account_id: int, subscription_id: str) -> bool:

@@ -43,6 +43,13 @@ class TestASubscription:
         at_stripe.changes_subscription(status="active", created=now - timedelta(minutes=1))
         assert Subscription.objects.get().status == "past_due"
 
+    @pytest.mark.parametrize("order", [1, -1])
+    def test_of_two_news_in_one_second_its_birth_is_the_older(self, at_stripe, order):
+        news = [("created", "incomplete"), ("updated", "active")]
+        for kind, status in news[::order]:
+            at_stripe.changes_subscription(kind, status=status)
+        assert Subscription.objects.get().status == "active"
+
     def test_that_ended_does_not_end_the_one_after_it(self, at_stripe, now):
         at_stripe.pays_invoice("1")
         at_stripe.pays_invoice("2", subscription="sub_2", reason="subscription_create")

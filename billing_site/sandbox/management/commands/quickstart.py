@@ -42,7 +42,7 @@ class Command(BaseCommand):
             if check:
                 site.check()
             else:
-                self._welcome(site.address)
+                self._welcome(site)
                 site.wait()
         finally:
             site.stop()
@@ -52,7 +52,13 @@ class Command(BaseCommand):
             self.stdout.write(text)
             self.stdout.flush()
 
-    def _welcome(self, address: str) -> None:
+    def _welcome(self, site: Quickstart) -> None:
+        address = site.address
+        if site.stripe_address:
+            self._line(
+                f"\n  {site.stripe_address}/_sandbox/   the Stripe sandbox: let months pass, refund"
+                "\n  Pay with card 4242 4242 4242 4242, any date and code. No money moves."
+            )
         self._line(
             f"\n  {address}          sign in as {demo.CUSTOMER.email}, password {demo.PASSWORD}"
             f"\n  {address}/admin/   sign in as {demo.STAFF.email}, password {demo.PASSWORD}"

@@ -1,0 +1,12 @@
+"""Which requests of the API do what. Importing the modules registers their routes."""
+
+from billing_site.sandbox.stripe.resources import (
+    catalogue,
+    customers,
+    hosted,
+    payments,
+    platform,
+    subscriptions,
+)
+
+__all__ = ["catalogue", "customers", "hosted", "payments", "platform", "subscriptions"]
