@@ -128,6 +128,13 @@ def takes_pictures(copy: Checkout, command: str) -> None:
     assert {path.name for path in (ROOT / "docs/screenshots").iterdir()} == taken
 
 
+def measures(copy: Checkout, command: str) -> None:
+    """It takes minutes on a quiet machine: here it only has to start and know its options."""
+    module, *options = command.split(" --")
+    help_text = copy.run(f"{module} --help").stdout
+    assert all(f"--{option.split()[0]} " in help_text for option in options), help_text
+
+
 def has_to_fail(copy: Checkout, command: str) -> None:
     """The code without the lock: documented to end with 1."""
     done = copy.run(command)
@@ -147,6 +154,7 @@ SPECIAL: dict[str, Callable[[Checkout, str], None]] = {
     rf"{PYTHON} -m credits\.tests\.mariadb -m pytest [\w/.]+": needs_mariadb,
     r"make check": checks_the_source,
     rf"{PYTHON} manage\.py screenshots": takes_pictures,
+    rf"{PYTHON} -m benchmarks\.\w+ --seconds 3 --rounds 5": measures,
     rf"{PYTHON} manage\.py prove_atomicity --naive( +#.*)?": has_to_fail,
 }
 
