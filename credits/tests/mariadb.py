@@ -2,7 +2,7 @@
 
     .venv/bin/python -m credits.tests.mariadb manage.py prove_atomicity
 
-runs a command on one, with an empty database.
+runs a command of Python's on one, with an empty database; after `--`, any command.
 """
 
 import os
@@ -107,7 +107,9 @@ def main(command: list[str]) -> int:
         with private_mariadb() as url:
             environment = {**os.environ, "DATABASE_URL": url}
             return subprocess.run(
-                [sys.executable, *command], env=environment, check=False
+                command[1:] if command[:1] == ["--"] else [sys.executable, *command],
+                env=environment,
+                check=False,
             ).returncode
     except NoMariaDB as error:
         sys.exit(str(error))
