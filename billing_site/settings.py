@@ -185,6 +185,8 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if IS_PUBLIC else 0
 
 EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
 vars().update(read_email(env, EMAIL_URL))
+STAFF_EMAILS = env.list("STAFF_EMAILS", default=[])
+MANAGERS = [("Staff", address) for address in STAFF_EMAILS]  # told when billing needs a person
 DEFAULT_FROM_EMAIL = f"billing@{urlsplit(SITE_URL).hostname}"
 
 UNFOLD = {"SITE_TITLE": "Credits", "SITE_HEADER": "Credits, for staff"}

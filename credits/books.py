@@ -244,13 +244,9 @@ def _one_trip() -> Iterator[None]:
 
 @cache
 def _lock_sql(vendor: str) -> str:
-    """The ORM's own SELECT ... FOR UPDATE of one account, compiled once per kind of database.
-
-    FOR NO KEY UPDATE where it exists: a plain FOR UPDATE would block every insert that refers to
-    the account. On SQLite there is no such clause; BEGIN IMMEDIATE (settings) is the lock.
-    """
+    """The ORM's own locking SELECT of one account, compiled once per kind of database."""
     query = (
-        Account.objects.select_for_update(no_key=connection.features.has_select_for_no_key_update)
+        Account.objects.locked()
         .filter(pk=0)
         .values_list(
             "subscription_credits", "promotional_credits", "bulk_credits",

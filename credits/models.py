@@ -12,7 +12,7 @@ Note [Ids made of account and sequence]
 from uuid import uuid4
 
 from django.conf import settings
-from django.db import models
+from django.db import connection, models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
@@ -37,6 +37,16 @@ class Pool(models.TextChoices):
     BULK = "bulk", _("Bulk")
 
 
+class AccountQuerySet(models.QuerySet["Account"]):
+    def locked(self) -> "AccountQuerySet":
+        """SELECT ... FOR UPDATE: FOR NO KEY UPDATE where it exists.
+
+        A plain FOR UPDATE would block every insert that refers to the account. On SQLite there is
+        no such clause; BEGIN IMMEDIATE (settings) is the lock.
+        """
+        return self.select_for_update(no_key=connection.features.has_select_for_no_key_update)
+
+
 class Account(models.Model):
     """One customer's credits. This row is the lock: every write takes it first."""
 
@@ -58,6 +68,8 @@ class Account(models.Model):
     sequence = models.BigIntegerField(default=0)
     chain_head = models.CharField(max_length=64, default="")
     created_at = models.DateTimeField()
+
+    objects = AccountQuerySet.as_manager()
 
     class Meta:
         constraints = [

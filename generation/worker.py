@@ -12,10 +12,11 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from datetime import datetime
 from functools import partial
-from typing import cast
+from typing import NamedTuple, cast
 
 import psycopg
 from django.conf import settings
@@ -33,18 +34,32 @@ STALLED_SECONDS = 60
 EXPIRED_AT_ONCE = 2_000  # lots a minute and worker: the other duties of the thread have to go on
 
 
+class Duty(NamedTuple):
+    """Something to do now and then: `action(now=)`, every so many seconds. It is idempotent."""
+
+    action: Callable[..., object]
+    every_seconds: float = 60
+
+
 def run_worker(
-    *, concurrency: int, stop: threading.Event, inbox: Callable[..., int] | None = None
+    *,
+    concurrency: int,
+    stop: threading.Event,
+    streams: Sequence[Callable[..., int]] = (),
+    duties: Sequence[Duty] = (),
 ) -> None:
     """Works until `stop` is set (SIGTERM and SIGINT set it), then finishes what is under way.
 
-    `inbox(now=)` applies a batch of waiting events and says how many it looked at.
+    Each of `streams` has a thread of its own: `stream(now=)` works off a batch and says how much
+    that was. `duties` are done besides our own, in one thread.
     """
     _stop_on_signals(stop)
-    duties = [threading.Thread(target=_do_duties, args=(stop,), name="duties")]
-    if inbox:
-        duties.append(threading.Thread(target=_empty, args=(inbox, stop), name="inbox"))
-    for thread in duties:
+    all_duties = [*OUR_DUTIES, *duties]
+    threads = [threading.Thread(target=_do_duties, args=(all_duties, stop), name="duties")]
+    for stream in streams:
+        name = stream.__module__.rpartition(".")[2]
+        threads.append(threading.Thread(target=_empty, args=(stream, stop), name=name))
+    for thread in threads:
         thread.start()
     try:
         if settings.USES_POSTGRES:
@@ -53,7 +68,7 @@ def run_worker(
             _work_by_polling(concurrency, stop)
     finally:
         stop.set()
-        for thread in duties:
+        for thread in threads:
             thread.join()
 
 
@@ -135,41 +150,37 @@ def _poll(stop: threading.Event) -> None:
 # Duties -------------------------------------------------------------------------------------------
 
 
-def _do_duties(stop: threading.Event) -> None:
-    next_minute = time.monotonic()
+def _do_duties(duties: Sequence[Duty], stop: threading.Event) -> None:
+    next_time = [time.monotonic()] * len(duties)
     while not stop.is_set():
         close_old_connections()
-        now = timezone.now()
-        _duty(services.report_worker, name=worker_name(), now=now)
-        _duty(services.sweep, now=now)
-        if time.monotonic() >= next_minute:
-            next_minute += 60
-            _duty(credits.expire_due, now=now, limit=EXPIRED_AT_ONCE)
-            _duty(services.forget_keys, now=now)
-            _duty(_remove_stalled_jobs)
+        for number, duty in enumerate(duties):
+            if time.monotonic() >= next_time[number]:
+                next_time[number] = time.monotonic() + duty.every_seconds
+                _do(duty.action)
         stop.wait(DUTY_SECONDS)
     connection.close()
 
 
-def _empty(inbox: Callable[..., int], stop: threading.Event) -> None:
+def _empty(stream: Callable[..., int], stop: threading.Event) -> None:
     """Again at once while there is something, so that a storm is worked off without pauses."""
     while not stop.is_set():
         close_old_connections()
-        if not _duty(inbox, now=timezone.now()):
+        if not _do(stream):
             stop.wait(POLL_SECONDS)
     connection.close()
 
 
-def _duty(action: Callable[..., object], **kwargs: object) -> object:
+def _do(action: Callable[..., object]) -> object:
     try:
-        return action(**kwargs)
+        return action(now=timezone.now())
     except Exception:
-        logger.exception("%s failed; the next round tries again", action.__name__)
+        logger.exception("%s failed; the next round tries again", action)
         connection.close()
         return None
 
 
-def _remove_stalled_jobs() -> None:
+def _remove_stalled_jobs(*, now: datetime) -> None:
     """Jobs of workers that died. Their generations are the sweep's to restart."""
     if not settings.USES_POSTGRES:
         return
@@ -188,3 +199,12 @@ def _remove_stalled_jobs() -> None:
 
 def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
+
+
+OUR_DUTIES = [
+    Duty(partial(services.report_worker, name=worker_name()), every_seconds=DUTY_SECONDS),
+    Duty(services.sweep, every_seconds=DUTY_SECONDS),
+    Duty(partial(credits.expire_due, limit=EXPIRED_AT_ONCE)),
+    Duty(services.forget_keys),
+    Duty(_remove_stalled_jobs),
+]

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 import stripe
 from django.conf import settings
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models import Q
 from stripe.params.checkout import SessionCreateParams
 
@@ -162,8 +162,7 @@ def _write_down(
     account_id: int, offer: Offer, quantity: int, click_key: str, now: datetime
 ) -> CheckoutStart:
     """The row of this click, after everything that speaks against it, under the account's lock."""
-    no_key = connection.features.has_select_for_no_key_update
-    account = Account.objects.select_for_update(no_key=no_key).get(pk=account_id)
+    account = Account.objects.locked().get(pk=account_id)
     if account.status == Account.Status.FROZEN:
         raise services.AccountFrozen
     if offer.kind == Offer.Kind.PLAN and live_subscription(account_id=account_id):

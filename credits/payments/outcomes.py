@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from django.db import connection
-
 from credits.models import Account, Offer
 from credits.payments.readers import Object
 
@@ -42,9 +40,7 @@ def locked_account(customer_id: str) -> Account:
 
     Nothing that a customer can write (metadata, client_reference_id, email) decides who is paying.
     """
-    no_key = connection.features.has_select_for_no_key_update
-    accounts = Account.objects.select_for_update(no_key=no_key)
-    account = accounts.filter(stripe_customer_id=customer_id).first()
+    account = Account.objects.locked().filter(stripe_customer_id=customer_id).first()
     if account is None:
         raise Wait(f"No account is linked to customer {customer_id}: manage.py link_customer.")
     return account

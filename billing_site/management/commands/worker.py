@@ -3,7 +3,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from credits.payments import inbox
+from billing_site.duties import DUTIES, STREAMS
 from generation import worker
 
 
@@ -15,5 +15,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, concurrency: int, **options: Any) -> None:
         self.stdout.write(f"worker {worker.worker_name()} ready, {concurrency} at a time")
-        worker.run_worker(concurrency=concurrency, stop=threading.Event(), inbox=inbox.apply_due)
+        worker.run_worker(
+            concurrency=concurrency, stop=threading.Event(), streams=STREAMS, duties=DUTIES
+        )
         self.stdout.write("worker stopped: nothing was left under way")

@@ -1,0 +1,11 @@
+"""What every worker does besides generations: streams without a pause, duties now and then."""
+
+from collections.abc import Callable
+
+from credits.payments import inbox
+from generation.worker import Duty
+
+STREAMS: list[Callable[..., int]] = [
+    inbox.apply_due,
+]
+DUTIES: list[Duty] = []
