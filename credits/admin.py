@@ -22,22 +22,8 @@ from credits.models import (
     Subscription,
 )
 from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Looking only, for superusers too. Lists do not count millions of rows."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+from credits.staff import audit_log, promotions  # noqa: F401 (registers their pages)
+from credits.staff.base import ReadOnlyAdmin
 
 
 @admin.register(Account)

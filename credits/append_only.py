@@ -1,4 +1,4 @@
-"""The database itself refuses to change or remove a ledger line.
+"""The database itself refuses to change or remove a line of the ledger or of the audit log.
 
 PostgreSQL: row trigger for UPDATE and DELETE, statement trigger for TRUNCATE, which row triggers
 do not see. MariaDB and SQLite: row triggers (TRUNCATE does not exist in SQLite, and needs the DROP
@@ -9,50 +9,56 @@ The one way around is `remove()`, for tests that must empty tables and for nothi
 
 from typing import Any
 
-TABLE = "credits_ledgerentry"
-MESSAGE = "ledger entries are append-only"
+LEDGER = "credits_ledgerentry"
+AUDIT_LOG = "credits_staffaction"
+MESSAGE = "these lines are append-only"
+# What triggers are called; on MariaDB and SQLite their names belong to the whole database.
+PREFIXES = {LEDGER: "credits", AUDIT_LOG: "credits_audit"}
 
 INSTALL = {
     "postgresql": [
         f"""CREATE OR REPLACE FUNCTION credits_refuse_change() RETURNS trigger AS $$
             BEGIN RAISE EXCEPTION '{MESSAGE}'; END $$ LANGUAGE plpgsql""",
-        f"""CREATE TRIGGER credits_no_change BEFORE UPDATE OR DELETE ON {TABLE}
+        """CREATE TRIGGER {prefix}_no_change BEFORE UPDATE OR DELETE ON {table}
             FOR EACH ROW EXECUTE FUNCTION credits_refuse_change()""",
-        f"""CREATE TRIGGER credits_no_truncate BEFORE TRUNCATE ON {TABLE}
+        """CREATE TRIGGER {prefix}_no_truncate BEFORE TRUNCATE ON {table}
             FOR EACH STATEMENT EXECUTE FUNCTION credits_refuse_change()""",
     ],
     "mysql": [
-        f"""CREATE TRIGGER credits_no_{action.lower()} BEFORE {action} ON {TABLE}
+        f"""CREATE TRIGGER {{prefix}}_no_{action.lower()} BEFORE {action} ON {{table}}
             FOR EACH ROW SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = '{MESSAGE}'"""
         for action in ("UPDATE", "DELETE")
     ],
     "sqlite": [
-        f"""CREATE TRIGGER credits_no_{action.lower()} BEFORE {action} ON {TABLE}
+        f"""CREATE TRIGGER {{prefix}}_no_{action.lower()} BEFORE {action} ON {{table}}
             BEGIN SELECT RAISE(ABORT, '{MESSAGE}'); END"""
         for action in ("UPDATE", "DELETE")
     ],
 }
 REMOVE = {
     "postgresql": [
-        f"DROP TRIGGER credits_no_change ON {TABLE}",
-        f"DROP TRIGGER credits_no_truncate ON {TABLE}",
+        "DROP TRIGGER {prefix}_no_change ON {table}",
+        "DROP TRIGGER {prefix}_no_truncate ON {table}",
     ],
-    "mysql": ["DROP TRIGGER credits_no_update", "DROP TRIGGER credits_no_delete"],
-    "sqlite": ["DROP TRIGGER credits_no_update", "DROP TRIGGER credits_no_delete"],
+    "mysql": ["DROP TRIGGER {prefix}_no_update", "DROP TRIGGER {prefix}_no_delete"],
+    "sqlite": ["DROP TRIGGER {prefix}_no_update", "DROP TRIGGER {prefix}_no_delete"],
 }
 
 
-def install(connection: Any) -> None:
-    """Puts the triggers on the ledger of `connection`'s database."""
-    _execute(connection, INSTALL[connection.vendor])
+def install(connection: Any, *tables: str) -> None:
+    """Puts the triggers on these tables of `connection`'s database; on all if none is named."""
+    _execute(connection, INSTALL[connection.vendor], tables)
 
 
-def remove(connection: Any) -> None:
+def remove(connection: Any, *tables: str) -> None:
     """Takes the triggers away: see the module's docstring for who may."""
-    _execute(connection, REMOVE[connection.vendor])
+    _execute(connection, REMOVE[connection.vendor], tables)
 
 
-def _execute(connection: Any, statements: list[str]) -> None:
+def _execute(connection: Any, statements: list[str], tables: tuple[str, ...]) -> None:
     with connection.cursor() as cursor:
-        for statement in statements:
-            cursor.execute(statement)
+        for table in tables or PREFIXES:
+            for statement in statements:
+                cursor.execute(
+                    statement.replace("{table}", table).replace("{prefix}", PREFIXES[table])
+                )

@@ -446,3 +446,91 @@ class InboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+
+class PromotionalCode(models.Model):
+    """A word that is good for promotional credits, once per account."""
+
+    code = models.CharField(max_length=40, unique=True, help_text=_("In capitals."))
+    credits = models.BigIntegerField()
+    days = models.PositiveIntegerField(help_text=_("How long the credits live once redeemed."))
+    most_uses = models.PositiveIntegerField(null=True, blank=True, help_text=_("Empty: no limit."))
+    uses = models.PositiveIntegerField(default=0)
+    valid_from = models.DateTimeField()
+    valid_until = models.DateTimeField(null=True, blank=True)
+    new_customers_only = models.BooleanField(
+        default=False, help_text=_("Only for accounts that have never paid for anything.")
+    )
+    active = models.BooleanField(default=True)
+    campaign = models.CharField(max_length=80, help_text=_("What it is for; staff sees it."))
+    created_by = models.CharField(max_length=255)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credits_code_amounts", condition=Q(credits__gt=0) & Q(days__gt=0)
+            ),
+            models.CheckConstraint(
+                name="credits_code_not_overused",
+                condition=Q(most_uses__isnull=True) | Q(uses__lte=F("most_uses")),
+            ),
+        ]
+        indexes = [models.Index(name="credits_code_campaign", fields=["campaign"])]
+
+    def __str__(self) -> str:
+        return self.code
+
+
+class Redemption(models.Model):
+    """One account has redeemed one code."""
+
+    code = models.ForeignKey(PromotionalCode, on_delete=models.PROTECT, related_name="redemptions")
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="redemptions")
+    lot = models.OneToOneField(CreditLot, on_delete=models.PROTECT)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="credits_redemption_once_per_account", fields=["code", "account"]
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.code_id} by account {self.account_id}"
+
+
+class FailedRedemption(models.Model):
+    """A code that was not good; a few an hour are allowed, so that codes cannot be guessed."""
+
+    account = models.ForeignKey(Account, on_delete=models.CASCADE, related_name="+")
+    created_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"account {self.account_id} at {self.created_at}"
+
+
+class StaffAction(models.Model):
+    """Something that staff did. Append-only like the books (credits/append_only.py)."""
+
+    actor = models.CharField(max_length=255)
+    action = models.CharField(max_length=60)
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, null=True, related_name="staff_actions"
+    )
+    target = models.CharField(max_length=255, blank=True)
+    reason_code = models.CharField(max_length=40, blank=True)
+    reason = models.TextField()
+    before = models.JSONField(default=dict)
+    after = models.JSONField(default=dict)
+    created_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(name="credits_action_by_actor", fields=["actor"]),
+            models.Index(name="credits_action_recent", fields=["created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} by {self.actor}"

@@ -1,19 +1,30 @@
-"""How every API view reads its request: strict JSON bodies and pages of a list.
+"""What views read from their request: whose account it is, strict JSON bodies, pages of a list.
 
-Named in settings.REST_FRAMEWORK, so that no app has to import it.
+Parser and pages are named in settings.REST_FRAMEWORK, so that no app has to import them.
 """
 
 import json
 import re
+from datetime import datetime
 from typing import Any, NoReturn
 
 from django.core.signing import BadSignature, Signer
 from django.db.models import QuerySet
+from django.http import HttpRequest
 from rest_framework.exceptions import ParseError, ValidationError
 from rest_framework.pagination import Cursor, CursorPagination
 from rest_framework.parsers import JSONParser
 from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
+
+from credits import services
+
+
+def account_id_of(request: HttpRequest | Request, now: datetime) -> int:
+    """The account of who is signed in, opened on first use."""
+    user_id = request.user.pk
+    assert user_id is not None, "login_required or IsAuthenticated"
+    return services.open_account(user_id=user_id, now=now).pk
 
 
 class StrictJSONParser(JSONParser):

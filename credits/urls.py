@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credits import selling_views, views
+from credits import promotions_views, selling_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -11,4 +11,5 @@ urlpatterns = [
     path("purchases/progress/", selling_views.progress, name="purchase-progress"),
     path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),
     path("subscription/manage/", selling_views.manage, name="manage-subscription"),
+    path("redeem/", promotions_views.redeem, name="redeem"),
 ]

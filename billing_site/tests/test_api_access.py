@@ -35,6 +35,7 @@ EXPECTED = {
     ("GET", "ledger"): (401, 200, 200, 200),
     ("GET", "offers"): (200, 200, 200, 200),
     ("POST", "checkout"): (401, 404, 404, 404),  # there is no such offer
+    ("POST", "redemptions"): (401, 404, 404, 404),  # there is no such code
     ("GET", "generations"): (401, 200, 200, 200),
     ("POST", "generations"): (401, 202, 402, 402),
     ("GET", "generations/<uuid:generation_id>"): (401, 200, 404, 404),
@@ -45,7 +46,11 @@ EXPECTED = {
 }
 EVERYBODY = ("anonymous", "owner", "other", "staff")
 BODY = '{"prompt": "Tell me a story.", "funding": "credits"}'
-BODIES = {("POST", "generations"): BODY, ("POST", "checkout"): '{"offer": "nothing"}'}
+BODIES = {
+    ("POST", "generations"): BODY,
+    ("POST", "checkout"): '{"offer": "nothing"}',
+    ("POST", "redemptions"): '{"code": "NOTHING"}',
+}
 
 
 def api_addresses() -> dict[tuple[str, str], type]:

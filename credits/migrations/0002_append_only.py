@@ -4,11 +4,11 @@ from credits import append_only
 
 
 def install(apps, schema_editor):
-    append_only.install(schema_editor.connection)
+    append_only.install(schema_editor.connection, append_only.LEDGER)
 
 
 def remove(apps, schema_editor):
-    append_only.remove(schema_editor.connection)
+    append_only.remove(schema_editor.connection, append_only.LEDGER)
 
 
 class Migration(migrations.Migration):

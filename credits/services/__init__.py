@@ -12,19 +12,29 @@ from credits.services.accounts import (
     open_account,
     unfreeze_account,
 )
+from credits.services.audit_log import record_action
 from credits.services.corrections import Direction, adjust, claw_back, freeze_lot, unfreeze_lot
 from credits.services.errors import (
     AccountFrozen,
+    CodeExists,
+    CodeExpired,
+    CodeForNewCustomers,
+    CodeNotFound,
+    CodeUsedUp,
     CreditsError,
     CustomerLinkedElsewhere,
     HoldAlreadySettled,
     IdempotencyConflict,
     InsufficientCredits,
     InvalidAmount,
+    InvalidCode,
+    PromotionalCodeError,
     RetailTokenUnavailable,
+    TooManyAttempts,
 )
 from credits.services.grants import end_subscription, grant, reset_subscription
 from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
+from credits.services.promotions import create_codes, redeem_code, switch_off_code
 from credits.services.retail import (
     issue_retail_token,
     reserve_retail_token,
@@ -37,6 +47,11 @@ from credits.services.sweeps import attempt
 __all__ = [
     "AccountFrozen",
     "AccountNotFound",
+    "CodeExists",
+    "CodeExpired",
+    "CodeForNewCustomers",
+    "CodeNotFound",
+    "CodeUsedUp",
     "CreditsError",
     "CustomerLinkedElsewhere",
     "Direction",
@@ -44,11 +59,15 @@ __all__ = [
     "IdempotencyConflict",
     "InsufficientCredits",
     "InvalidAmount",
+    "InvalidCode",
+    "PromotionalCodeError",
     "RetailTokenUnavailable",
+    "TooManyAttempts",
     "adjust",
     "attempt",
     "capture",
     "claw_back",
+    "create_codes",
     "end_subscription",
     "expire_due",
     "freeze_account",
@@ -58,6 +77,8 @@ __all__ = [
     "issue_retail_token",
     "link_customer",
     "open_account",
+    "record_action",
+    "redeem_code",
     "refund_spend",
     "release",
     "reserve_retail_token",
@@ -65,6 +86,7 @@ __all__ = [
     "return_retail_token",
     "revoke_retail_token",
     "spend",
+    "switch_off_code",
     "unfreeze_account",
     "unfreeze_lot",
     "use_retail_token",

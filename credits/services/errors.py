@@ -53,6 +53,54 @@ class RetailTokenUnavailable(CreditsError):
     """No retail token is free, or this one is not in the state that the operation needs."""
 
 
+class PromotionalCodeError(CreditsError):
+    """The code is not good for this account; nothing was added."""
+
+
+class CodeNotFound(PromotionalCodeError):
+    """Also a code that has not begun or was switched off: guessing learns nothing."""
+
+    def __init__(self) -> None:
+        super().__init__("There is no such code. Check for a letter that looks like another.")
+
+
+class CodeExpired(PromotionalCodeError):
+    """Its time is over."""
+
+    def __init__(self) -> None:
+        super().__init__("This code is no longer valid.")
+
+
+class CodeUsedUp(PromotionalCodeError):
+    """It was redeemed as often as it may be."""
+
+    def __init__(self) -> None:
+        super().__init__("This code has been used as often as it can be.")
+
+
+class CodeForNewCustomers(PromotionalCodeError):
+    """Only accounts that have never paid may redeem it."""
+
+    def __init__(self) -> None:
+        super().__init__("This code is for new customers only.")
+
+
+class TooManyAttempts(CreditsError):
+    """Codes are not to be guessed."""
+
+    def __init__(self, retry_after_seconds: int) -> None:
+        super().__init__("Too many codes that were not good. Please try again in an hour.")
+        self.retry_after_seconds = retry_after_seconds
+
+
+class InvalidCode(CreditsError, ValueError):
+    """What staff asked for cannot be a code."""
+
+
+class CodeExists(CreditsError):
+    """The word is taken."""
+
+
 def check_amount(amount: int, *, least: int = 1, most: int = MOST_CREDITS) -> None:
     """Raises InvalidAmount unless `amount` is an int (not a bool) from `least` to `most`."""
     if type(amount) is not int or not least <= amount <= most:

@@ -189,6 +189,10 @@ class Customer:
         return tuple(self.balance.pools.values())  # type: ignore[return-value]
 
     @property
+    def available(self) -> int:
+        return self.balance.available
+
+    @property
     def owed(self) -> int:
         return self.balance.owed
 

@@ -1,0 +1,1 @@
+"""The pages of the Django admin on which staff adds to the books; credits.admin lists the books."""

@@ -1,0 +1,95 @@
+"""What the admin's pages share: books that nobody can edit, and forms that call a service."""
+
+from datetime import UTC, date, datetime, timedelta
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib.admin import AdminSite
+from django.db.models import Model
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from unfold import widgets
+from unfold.admin import ModelAdmin
+
+
+class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+    """Looking only, for superusers too. Lists do not count millions of rows."""
+
+    show_full_result_count = False
+    list_per_page = 50
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+
+class StaffForm(forms.Form):
+    """A form that looks like the admin's own."""
+
+    WIDGETS: ClassVar[dict[type[forms.Field], type[forms.Widget]]] = {
+        forms.CharField: widgets.UnfoldAdminTextInputWidget,
+        forms.EmailField: widgets.UnfoldAdminEmailInputWidget,
+        forms.IntegerField: widgets.UnfoldAdminIntegerFieldWidget,
+        forms.BooleanField: widgets.UnfoldBooleanSwitchWidget,
+        forms.DateField: widgets.UnfoldAdminSingleDateWidget,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        for field in self.fields.values():
+            self._dress(field)
+
+    def _dress(self, field: forms.Field) -> None:
+        if isinstance(field.widget, forms.Textarea):
+            field.widget = widgets.UnfoldAdminTextareaWidget()
+        elif isinstance(field, forms.ChoiceField):
+            field.widget = widgets.UnfoldAdminSelectWidget(choices=field.choices)
+        elif type(field) in self.WIDGETS and not field.widget.is_hidden:
+            field.widget = self.WIDGETS[type(field)]()
+        field.widget.is_required = field.required
+        if isinstance(field, forms.IntegerField):
+            field.widget.attrs.update(field.widget_attrs(field.widget))
+
+
+def form_page(
+    request: HttpRequest,
+    site: AdminSite,
+    form: forms.Form,
+    *,
+    opts: Any,
+    title: str,
+    button: str,
+    intro: str = "",
+    **context: Any,
+) -> HttpResponse:
+    """A page of the admin with one form, which is sent to its own address.
+
+    `lines` in the context are shown above the button: what the form would do.
+    """
+    status = 400 if form.is_bound and form.errors else 200
+    page = {
+        **site.each_context(request),
+        "opts": opts,
+        "form": form,
+        "title": title,
+        "button": button,
+        "intro": intro,
+        "media": form.media,
+        **context,
+    }
+    return TemplateResponse(request, "admin/credits/form_page.html", page, status=status)
+
+
+def actor_of(request: HttpRequest) -> str:
+    """Who is at work, as the books and the audit log name them."""
+    return f"staff:{request.user.get_username()}"
+
+
+def end_of(day: date) -> datetime:
+    """The moment after the last one of this day, UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
