@@ -16,10 +16,10 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loo
 TABLES = [
     "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs",
     "procrastinate_workers", "generation_generation", "credits_retailtoken", "credits_ledgerentry",
-    "credits_hold", "credits_staffaction", "credits_redemption", "credits_promotionalcode",
-    "credits_failedredemption", "credits_creditlot", "credits_inboxevent", "credits_payment",
-    "credits_subscription", "credits_checkoutstart", "credits_account", "credits_offer",
-    "accounts_apikey", "billing_site_requestcount",
+    "credits_hold", "credits_staffaction", "credits_adjustment", "credits_redemption",
+    "credits_promotionalcode", "credits_failedredemption", "credits_creditlot",
+    "credits_inboxevent", "credits_payment", "credits_subscription", "credits_checkoutstart",
+    "credits_account", "credits_offer", "accounts_apikey", "billing_site_requestcount",
     "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",
     "accounts_user_groups", "accounts_user_user_permissions", "accounts_user",
 ]  # fmt: skip

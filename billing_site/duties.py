@@ -2,10 +2,13 @@
 
 from collections.abc import Callable
 
+from credits import services as credits
 from credits.payments import inbox
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
     inbox.apply_due,
 ]
-DUTIES: list[Duty] = []
+DUTIES: list[Duty] = [
+    Duty(credits.lapse_adjustments, every_seconds=3600),
+]

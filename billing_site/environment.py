@@ -61,3 +61,15 @@ def read_email(env: environ.Env, url: str) -> dict[str, Any]:
             "EMAIL_URL must look like smtp+tls://user:password@host:587 or consolemail://."
         ) from None
     return config
+
+
+def read_limits(env: environ.Env, name: str, *, default: str) -> dict[str, int]:
+    """Whole numbers by name, `Support=100,Billing=500`. Raises ImproperlyConfigured."""
+    value: str = env.str(name, default=default)
+    found = {}
+    for entry in value.split(","):
+        group, _equals, limit = (part.strip() for part in entry.partition("="))
+        if not group or not (limit.isascii() and limit.isdigit()):
+            raise ImproperlyConfigured(f"{name} is {value!r}: use Support=100,Billing=500.")
+        found[group] = int(limit)
+    return found

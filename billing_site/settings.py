@@ -15,7 +15,13 @@ from urllib.parse import urlsplit
 import environ
 from csp.constants import NONE, SELF
 
-from billing_site.environment import read_address, read_bool, read_database, read_email
+from billing_site.environment import (
+    read_address,
+    read_bool,
+    read_database,
+    read_email,
+    read_limits,
+)
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 VAR_DIR = BASE_DIR / "var"
@@ -290,6 +296,8 @@ SPECTACULAR_SETTINGS = {
 
 # A renewal's payment arrives after the period has turned; the old credits live that much longer.
 SUBSCRIPTION_GRACE = timedelta(days=3)
+# What one person of a group may adjust alone within a day, in credits (credits.staff).
+ADJUSTMENT_LIMITS = read_limits(env, "ADJUSTMENT_LIMITS", default="Support=100,Billing=100")
 PROMOTIONAL_DAYS = 30  # life of goodwill credits that nobody gave another date
 
 # Generation --------------------------------------------------------------------------------------

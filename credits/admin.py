@@ -3,15 +3,12 @@
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Model, QuerySet
+from django.db.models import Model
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from credits import services
 from credits.models import (
-    Account,
     CreditLot,
     Hold,
     InboxEvent,
@@ -22,41 +19,8 @@ from credits.models import (
     Subscription,
 )
 from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
-from credits.staff import audit_log, promotions  # noqa: F401 (registers their pages)
+from credits.staff import adjustments, audit_log, customers, promotions  # noqa: F401 (registers their pages)
 from credits.staff.base import ReadOnlyAdmin
-
-
-@admin.register(Account)
-class AccountAdmin(ReadOnlyAdmin):
-    list_display = (
-        "id",
-        "user",
-        "subscription_credits",
-        "promotional_credits",
-        "bulk_credits",
-        "owed",
-        "status",
-    )
-    list_filter = ("status",)
-    list_select_related = ("user",)
-    search_fields = ("user__email__iexact", "=id")
-    search_help_text = _("A whole email address, or an account number.")
-    actions = ("freeze", "unfreeze")
-
-    def has_freeze_permission(self, request: HttpRequest) -> bool:
-        return request.user.has_perm("credits.change_account")
-
-    @admin.action(description=_("Freeze: stop spending"), permissions=["freeze"])
-    def freeze(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
-        for account in accounts:
-            services.freeze_account(account_id=account.pk, now=timezone.now())
-        self.message_user(request, _("%d accounts frozen.") % len(accounts))
-
-    @admin.action(description=_("Unfreeze: allow spending"), permissions=["freeze"])
-    def unfreeze(self, request: HttpRequest, accounts: QuerySet[Account]) -> None:
-        for account in accounts:
-            services.unfreeze_account(account_id=account.pk, now=timezone.now())
-        self.message_user(request, _("%d accounts may spend again.") % len(accounts))
 
 
 @admin.register(CreditLot)

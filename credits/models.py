@@ -534,3 +534,59 @@ class StaffAction(models.Model):
 
     def __str__(self) -> str:
         return f"{self.action} by {self.actor}"
+
+
+class Adjustment(models.Model):
+    """What staff wants to change on an account: posted at once, or after a second person agreed."""
+
+    class Kind(models.TextChoices):
+        GRANT = "grant", _("Add credits")
+        REMOVE = "remove", _("Remove credits")
+        MOVE = "move", _("Move credits to another pool")
+        EXTEND = "extend", _("Let credits live longer")
+        GIVE_BACK = "give_back", _("Give back what a generation cost")
+        ISSUE_TOKEN = "issue_token", _("Give a single generation")
+        REVOKE_TOKEN = "revoke_token", _("Take a single generation away")
+
+    class State(models.TextChoices):
+        WAITING = "waiting", _("Waiting for a second person")  # -> any of the others
+        POSTED = "posted", _("Posted")
+        REFUSED = "refused", _("Refused")
+        LAPSED = "lapsed", _("Lapsed")
+
+    id = models.UUIDField(primary_key=True, editable=False)  # made with the form: sent once
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="adjustments")
+    kind = models.CharField(max_length=12, choices=Kind.choices)
+    terms = models.JSONField(help_text=_("What exactly, in plain values."))
+    weight = models.BigIntegerField(help_text=_("Credits that it counts for against the limit."))
+    reason_code = models.CharField(max_length=40)
+    reason = models.CharField(max_length=200)
+    state = models.CharField(max_length=7, choices=State.choices)
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+"
+    )
+    requested_at = models.DateTimeField()
+    decided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, on_delete=models.PROTECT, null=True, related_name="+"
+    )
+    decided_at = models.DateTimeField(null=True)
+
+    class Meta:
+        permissions = [("approve_adjustment", _("Can approve adjustments of other people"))]
+        constraints = [
+            models.CheckConstraint(
+                name="credits_adjustment_two_people",
+                condition=Q(decided_by__isnull=True)
+                | Q(state="refused")
+                | ~Q(decided_by=F("requested_by")),
+            ),
+            models.CheckConstraint(
+                name="credits_adjustment_decided_iff_settled",
+                condition=Q(state="waiting", decided_at__isnull=True)
+                | (~Q(state="waiting") & Q(decided_at__isnull=False)),
+            ),
+        ]
+        indexes = [models.Index(name="credits_adjustment_recent", fields=["requested_at"])]
+
+    def __str__(self) -> str:
+        return f"{self.kind} of account {self.account_id}"

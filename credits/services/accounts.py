@@ -4,6 +4,7 @@ from datetime import datetime
 
 from credits.books import locked
 from credits.models import Account
+from credits.services.audit_log import record_action
 from credits.services.errors import CustomerLinkedElsewhere
 
 
@@ -30,16 +31,31 @@ def link_customer(*, account_id: int, customer_id: str, now: datetime) -> None:
         row.save(update_fields=["stripe_customer_id"])
 
 
-def freeze_account(*, account_id: int, now: datetime) -> None:
+def freeze_account(
+    *, account_id: int, now: datetime, actor: str = "system", reason: str = ""
+) -> None:
     """Stops spending. Credits still come in and expire. Raises AccountNotFound."""
-    _set_status(account_id, Account.Status.FROZEN, now)
+    _set_status(account_id, Account.Status.FROZEN, actor, reason, now)
 
 
-def unfreeze_account(*, account_id: int, now: datetime) -> None:
+def unfreeze_account(
+    *, account_id: int, now: datetime, actor: str = "system", reason: str = ""
+) -> None:
     """Allows spending again. Raises AccountNotFound."""
-    _set_status(account_id, Account.Status.ACTIVE, now)
+    _set_status(account_id, Account.Status.ACTIVE, actor, reason, now)
 
 
-def _set_status(account_id: int, status: Account.Status, now: datetime) -> None:
+def _set_status(
+    account_id: int, status: Account.Status, actor: str, reason: str, now: datetime
+) -> None:
+    """Repeating changes nothing and logs nothing."""
     with locked(account_id, now=now):
-        Account.objects.filter(pk=account_id).update(status=status)
+        if Account.objects.filter(pk=account_id).exclude(status=status).update(status=status):
+            record_action(
+                actor=actor,
+                action=f"account.{status}",
+                account_id=account_id,
+                reason=reason,
+                after={"status": status},
+                now=now,
+            )

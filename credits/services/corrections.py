@@ -9,7 +9,12 @@ from django.db.models import Sum
 
 from credits.books import Books, Kind, OpenLot, Why, locked
 from credits.models import CreditLot, Hold, LedgerEntry, Pool, account_id_of
-from credits.services.errors import IdempotencyConflict, InvalidAmount, check_amount
+from credits.services.errors import (
+    IdempotencyConflict,
+    InvalidAdjustment,
+    InvalidAmount,
+    check_amount,
+)
 from credits.services.grants import add_lot, once
 from credits.services.holds import take_credits
 
@@ -74,6 +79,22 @@ def unfreeze_lot(
             _thaw(books, lot, row, why)
             if lot.ended and lot.remaining:
                 books.post(Kind.EXPIRE, lot, -lot.remaining, why)
+        return row
+
+
+def extend_lot(*, source_key: str, expires_at: datetime, now: datetime) -> CreditLot:
+    """Lets what is left of a lot live until `expires_at`. No credit moves, so no line is written.
+
+    A renewal still ends subscription credits. Raises InvalidAdjustment if the lot has ended, never
+    ends, or would end earlier; CreditLot.DoesNotExist.
+    """
+    with _locked_lot(source_key, now) as (_books, row):
+        if row.expires_at is None or row.expires_at <= now:
+            raise InvalidAdjustment("Only credits that have not ended, and would, can live on.")
+        if expires_at < row.expires_at:
+            raise InvalidAdjustment("They would end earlier than now.")
+        row.expires_at = expires_at
+        row.save(update_fields=["expires_at"])
         return row
 
 

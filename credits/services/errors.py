@@ -101,6 +101,22 @@ class CodeExists(CreditsError):
     """The word is taken."""
 
 
+class InvalidAdjustment(CreditsError, ValueError):
+    """What staff asked for makes no sense for this account."""
+
+
+class OwnAdjustment(CreditsError):
+    """Nobody approves what they asked for themselves."""
+
+
+class AdjustmentSettled(CreditsError):
+    """It was posted, refused, or has lapsed."""
+
+
+class BooksChanged(CreditsError):
+    """The preview that was agreed to no longer describes the account."""
+
+
 def check_amount(amount: int, *, least: int = 1, most: int = MOST_CREDITS) -> None:
     """Raises InvalidAmount unless `amount` is an int (not a bool) from `least` to `most`."""
     if type(amount) is not int or not least <= amount <= most:

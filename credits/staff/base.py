@@ -1,5 +1,6 @@
 """What the admin's pages share: books that nobody can edit, and forms that call a service."""
 
+from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
@@ -63,13 +64,14 @@ def form_page(
     *,
     opts: Any,
     title: str,
-    button: str,
+    buttons: Sequence[tuple[str, str]],
     intro: str = "",
     **context: Any,
 ) -> HttpResponse:
     """A page of the admin with one form, which is sent to its own address.
 
-    `lines` in the context are shown above the button: what the form would do.
+    A button sends its value as `step`. `lines` in the context are shown above the buttons: what
+    the form would do; `agreed` is sent along, to know that the person has seen just these.
     """
     status = 400 if form.is_bound and form.errors else 200
     page = {
@@ -77,7 +79,7 @@ def form_page(
         "opts": opts,
         "form": form,
         "title": title,
-        "button": button,
+        "buttons": buttons,
         "intro": intro,
         "media": form.media,
         **context,

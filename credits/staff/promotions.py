@@ -91,7 +91,7 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
             form,
             opts=self.opts,
             title=gettext("New promotional codes"),
-            button=gettext("Make them"),
+            buttons=[("make", gettext("Make them"))],
         )
 
     @admin.action(description=_("Download as CSV"))

@@ -5,7 +5,7 @@ from django.contrib.auth import get_user_model
 from django.urls import reverse
 
 from credits import services
-from credits.models import Account, InboxEvent, Offer, Pool
+from credits.models import InboxEvent, Offer, Pool
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = ["account", "creditlot", "hold", "ledgerentry", "retailtoken"]
@@ -98,17 +98,6 @@ def test_a_longer_ledger_needs_no_more_queries(
         )
     with django_assert_max_num_queries(8):
         staff.get(reverse("admin:credits_ledgerentry_changelist"))
-
-
-def test_freezing_from_the_list_stops_spending(staff, busy_account, now):
-    url = reverse("admin:credits_account_changelist")
-    staff.post(url, {"action": "freeze", "_selected_action": [busy_account.pk]})
-    with pytest.raises(services.AccountFrozen):
-        services.spend(
-            account_id=busy_account.pk, amount=1, reference="r", idempotency_key="f", now=now
-        )
-    staff.post(url, {"action": "unfreeze", "_selected_action": [busy_account.pk]})
-    assert Account.objects.get(pk=busy_account.pk).status == Account.Status.ACTIVE
 
 
 def test_the_price_of_an_offer_cannot_be_edited(staff):
