@@ -1,25 +1,19 @@
 """Staff reads the books here and cannot change them: every change is a service with a reason."""
 
-from typing import Any
-
 from django.contrib import admin
-from django.db.models import Model
-from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
-from unfold.admin import ModelAdmin
 
 from credits.models import (
     CreditLot,
     Hold,
     InboxEvent,
     LedgerEntry,
-    Offer,
     Payment,
     RetailToken,
     Subscription,
 )
 from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
-from credits.staff import adjustments, audit_log, customers, promotions  # noqa: F401 (registers their pages)
+from credits.staff import adjustments, audit_log, customers, offers, promotions  # noqa: F401 (registers their pages)
 from credits.staff.base import ReadOnlyAdmin
 
 
@@ -106,23 +100,3 @@ class PaymentAdmin(ReadOnlyAdmin):
     list_display = ("payment_intent", "source_key", "amount", "refunded", "lost")
     ordering = ("-id",)
     search_fields = ("payment_intent__exact", "source_key__exact")
-
-
-@admin.register(Offer)
-class OfferAdmin(ModelAdmin):  # type: ignore[misc]
-    """What is sold may still be hidden and sorted here; prices come from `init_pricing`."""
-
-    list_display = ("name", "kind", "credits", "amount", "currency", "interval", "active", "order")
-    list_filter = ("kind", "active")
-    list_editable = ("active", "order")
-    ordering = ("order", "slug")
-
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> tuple[str, ...]:
-        editable = {"active", "order", "name"}
-        return tuple(field.name for field in Offer._meta.fields if field.name not in editable)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False

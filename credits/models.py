@@ -291,7 +291,7 @@ class RetailToken(models.Model):
 
 
 class Offer(models.Model):
-    """The price list. An offer that has been bought is replaced, never edited."""
+    """The price list. What was published is replaced by a successor, never edited."""
 
     class Kind(models.TextChoices):
         PLAN = "plan", _("Plan")
@@ -312,7 +312,11 @@ class Offer(models.Model):
     currency = models.CharField(max_length=3)
     interval = models.CharField(max_length=5, choices=Interval.choices, blank=True)
     stripe_price_id = models.CharField(max_length=255, blank=True)
-    active = models.BooleanField(default=True)
+    draft = models.BooleanField(default=False, help_text=_("Not published yet."))
+    active = models.BooleanField(default=True, help_text=_("For sale."))
+    replaces = models.ForeignKey(
+        "self", on_delete=models.PROTECT, null=True, blank=True, related_name="successors"
+    )
     order = models.IntegerField(default=0)
 
     class Meta:
@@ -320,6 +324,9 @@ class Offer(models.Model):
             models.CheckConstraint(
                 name="credits_offer_amounts",
                 condition=Q(amount__gte=0) & Q(credits__gte=0) & Q(rollover_cap__gte=0),
+            ),
+            models.CheckConstraint(
+                name="credits_offer_draft_is_not_sold", condition=Q(draft=False) | Q(active=False)
             ),
             models.CheckConstraint(
                 name="credits_offer_retail_has_no_credits",
@@ -333,6 +340,12 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def state(self) -> str:
+        if self.draft:
+            return "draft"
+        return "published" if self.active else "retired"
 
 
 class Subscription(models.Model):

@@ -8,7 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -118,7 +118,11 @@ def write(listed: list[Listed]) -> Changes:
 
 
 def _write_offer(offer: Offer, entry: Listed, order: int, changes: Changes) -> None:
-    wanted = {name: getattr(entry, name) for name in KEYS} | {"order": order, "active": True}
+    wanted = {name: getattr(entry, name) for name in KEYS} | {
+        "order": order,
+        "active": True,
+        "draft": False,
+    }
     wanted["stripe_price_id"] = entry.stripe_price_id or offer.stripe_price_id
     different = [name for name, value in wanted.items() if getattr(offer, name) != value]
     for name in different:
@@ -153,6 +157,12 @@ def _is_bought(slug: str) -> bool:
         CreditLot.objects.filter(terms__slug=slug).exists()
         or RetailToken.objects.filter(terms__slug=slug).exists()
     )
+
+
+def problems_of(entry: Listed) -> list[str]:
+    """What is wrong with one offer, a sentence each."""
+    table = asdict(entry)
+    return [*_wrong_shape(table)] or [*_wrong_content(table)]
 
 
 # Validation ---------------------------------------------------------------------------------------
