@@ -153,7 +153,7 @@ class Comparison:
 
     def _why_none(self, event: Object, outcome: Outcome) -> str:
         """Why this is no difference; "" if it is one."""
-        if outcome.account_id is None and not (outcome.notes or _is_of_this_site(event)):
+        if outcome.account_id is None and not _is_of_this_site(event):
             return "of a customer or payment that is not ours"
         if not (outcome.books or outcome.notes or outcome.reason):
             return "booked already"
@@ -161,7 +161,7 @@ class Comparison:
         inbox = InboxEvent.objects.filter(object_id=object_id, type=event["type"])
         if inbox.filter(next_attempt_at__isnull=False).exists():
             return "waiting in the inbox"
-        if not outcome.reason or outcome.waits:
+        if outcome.books or outcome.notes or outcome.waits:
             return ""
         if inbox.exists() or not _buys_a_period(event["data"]["object"]):
             return outcome.reason
@@ -226,7 +226,8 @@ def _buys_a_period(obj: Object) -> bool:
 
 
 def _kind(event: Object, outcome: Outcome) -> Kind:
-    if outcome.notes and not outcome.books:
+    brought_nothing = outcome.reason and _buys_a_period(event["data"]["object"])
+    if outcome.notes and not outcome.books and not brought_nothing:
         return Kind.NOT_NOTED
     if event["type"].startswith(MONEY_IN):
         return Kind.NOT_GRANTED

@@ -48,7 +48,7 @@ def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
             if account_id:
                 Account.objects.locked().get(pk=account_id)
             before = _standing(account_id, payments, now)
-            rules.apply(Event(event["type"], obj, created_at, now))
+            done = rules.apply(Event(event["type"], obj, created_at, now))
             after = _standing(account_id, payments, now)
             transaction.set_rollback(True)
     except Ignore as nothing:
@@ -63,6 +63,7 @@ def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
         notes=before.notes != after.notes,
         credits=after.available - before.available,
         tokens=after.tokens - before.tokens,
+        reason=done.ignored_because,
     )
 
 

@@ -54,12 +54,13 @@ class Grants:
         """More than a session paid for, or for somebody else."""
         for granted in found[:1]:
             yield from _wrong_owner(granted, text(session, "customer"))
-        lots = [row for row in found if isinstance(row, CreditLot)]
-        tokens = [row for row in found if isinstance(row, RetailToken)]
+        lots = [row for row in found if isinstance(row, CreditLot) and not _is_gone(row)]
+        tokens = [row for row in found if isinstance(row, RetailToken) and not _is_gone(row)]
         key, pieces = f"checkout:{session['id']}", _pieces(session)
         for lot in lots:
-            if lot.granted > (bought := int(lot.terms.get("credits", lot.granted)) * pieces):
-                said = f"{lot.granted} credits were granted, {bought} bought"
+            bought = int(lot.terms.get("credits", lot.granted)) * pieces
+            if (kept := lot.granted - lot.clawed_back) > bought:
+                said = f"{kept} credits were granted, {bought} bought"
                 yield _difference(Kind.GRANTED_TWICE, key, lot, said)
             if lot.pool != Pool.BULK:
                 said = f"a pack, and it is in the pool {lot.pool}"
@@ -107,8 +108,15 @@ def _wrong_owner(granted: Granted, customer_id: str) -> Iterator[Difference]:
         yield _difference(Kind.NOT_PAID, granted.source_key, granted, said)
 
 
+def _is_gone(granted: Granted) -> bool:
+    """Whether all of it has been taken back: how staff settles what was granted wrongly."""
+    if isinstance(granted, CreditLot):
+        return granted.clawed_back == granted.granted
+    return granted.state == RetailToken.State.REVOKED
+
+
 def _unless_paid(client: stripe.StripeClient, granted: Granted) -> Iterator[Difference]:
-    if not stripe_side.is_paid(client, granted.source_key):
+    if not _is_gone(granted) and not stripe_side.is_paid(client, granted.source_key):
         said = "Stripe does not know this purchase as paid"
         yield _difference(Kind.NOT_PAID, granted.source_key, granted, said)
 
@@ -127,6 +135,8 @@ def _periods_granted_twice(since: datetime) -> Iterator[Difference]:
     for _, lots in groupby(_since(CreditLot, since), lambda lot: lot.account_id):
         periods = Counter[tuple[str, str]]()
         for lot in lots:
+            if _is_gone(lot):
+                continue
             period = (lot.terms.get("subscription", ""), lot.terms.get("period_end", ""))
             periods[period] += 1
             if all(period) and periods[period] == 2:

@@ -6,6 +6,7 @@ later is asked for by the object of the change: a refund brings its charge with 
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -107,6 +108,8 @@ def subscription(client: stripe.StripeClient, subscription_id: str) -> Object | 
 def is_paid(client: stripe.StripeClient, source_key: str) -> bool:
     """Whether Stripe knows the purchase behind a lot (`invoice:in_1`, `checkout:cs_1`) as paid."""
     kind, object_id = source_key.split(":")[:2]
+    if not re.fullmatch(r"\w+", object_id, re.ASCII):
+        return False
     try:
         if kind == "invoice":
             return client.v1.invoices.retrieve(object_id).status == "paid"
