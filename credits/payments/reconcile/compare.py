@@ -44,6 +44,7 @@ class Comparison:
         self._progress = progress
         self._told: set[str] = set()
         self._young: set[str] = set()
+        self._links: dict[str, Object] = {}
 
     def run(self) -> None:
         """Everything, in an order in which later steps know what earlier ones have found."""
@@ -77,7 +78,10 @@ class Comparison:
         elif InboxEvent.objects.filter(event_id=event["id"]).exists():
             self._explain("in the inbox already")
             return
-        self._try(event, customer_id=text(obj, "customer"))
+        if event["type"] == "invoice_payment.paid":  # names no customer; its invoice will
+            self._links[text(obj, "id")] = event
+        else:
+            self._try(event, customer_id=text(obj, "customer"))
 
     def _look_at_invoices(self, page: list[Object]) -> None:
         payments = [name for invoice in page for name in payment_intents(invoice)]
@@ -91,9 +95,14 @@ class Comparison:
             lot = granted.get(f"invoice:{invoice['id']}")
             if lot:
                 self.differences += self.grants.wrong_lot(lot, invoice)
-            if lot is None or not known.issuperset(payment_intents(invoice)):
-                paid_at = (invoice.get("status_transitions") or {}).get("paid_at")
-                self._look_at("invoice.paid", invoice, at=paid_at or invoice["created"])
+            paid_at = (invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"]
+            if lot is None:
+                self._look_at("invoice.paid", invoice, at=paid_at)
+            for link in rows(invoice, "payments"):
+                if not known.issuperset(payment_intents(link)):
+                    told = stripe_side.event_of("invoice_payment.paid", link, paid_at)
+                    event = self._links.get(text(link, "id"), told)
+                    self._try(event, customer_id=text(invoice, "customer"))
 
     def _look_at_sessions(self, page: list[Object]) -> None:
         granted = self.grants.of_sessions(page)

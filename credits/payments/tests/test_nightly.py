@@ -16,9 +16,7 @@ from credits.payments.reconcile.differences import Difference, Kind
 pytestmark = pytest.mark.django_db
 
 NIGHT = datetime(2026, 3, 10, 3, 0, tzinfo=UTC)
-MISSING = Difference(
-    Kind.NOT_GRANTED, "in_1 cus_1", "the rules would book +20 credits", 1, 900, "usd"
-)
+MISSING = Difference(Kind.NOT_GRANTED, "in_1 cus_1", "not booked <yet>", 1, 900, "usd")
 
 
 @pytest.fixture(autouse=True)
@@ -137,8 +135,6 @@ def test_staff_reads_the_nights_in_the_admin(finds, admin_client):
     assert "March 10, 2026" in admin_client.get(listing).content.decode()
     night = Reconciliation.objects.get()
     page = reverse("admin:credits_reconciliation_change", args=[night.pk])
-    assert (
-        "<p>paid but not granted: in_1 cus_1, account 1, 900 usd: not booked &lt;yet&gt;</p>"
-        in (admin_client.get(page).content.decode())
-    )
+    shown = admin_client.get(page).content.decode()
+    assert "paid but not granted: in_1 cus_1, account 1, 900 usd: not booked &lt;yet&gt;" in shown
     assert admin_client.post(page, {"found": 0}).status_code == 403
