@@ -10,9 +10,8 @@ from datetime import datetime, timedelta
 from itertools import islice
 from typing import TypeVar
 
-from credits.models import InboxEvent, Payment, Subscription
+from credits.models import InboxEvent, Offer, Payment, Subscription
 from credits.payments.client import asking, connect
-from credits.payments.outcomes import plan_of
 from credits.payments.portal import LIVE
 from credits.payments.readers import Object, rows, text
 from credits.payments.reconcile import stripe_side
@@ -226,7 +225,7 @@ def _is_of_this_site(event: Object) -> bool:
         text(line, "pricing", "price_details", "price") or text(line, "price", "id")
         for line in rows(obj, "lines")
     ]
-    return any(plan_of(price) for price in prices)
+    return Offer.objects.filter(stripe_price_id__in=[price for price in prices if price]).exists()
 
 
 def _buys_a_period(obj: Object) -> bool:

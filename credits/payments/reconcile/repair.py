@@ -35,8 +35,7 @@ def repair(differences: Sequence[Difference], *, now: datetime) -> list[Left]:
     left = [Left(row, "a person has to decide") for row in differences if row.event is None]
     told = {_tell(row.event, now): row for row in sorted(differences, key=_age) if row.event}
     for _ in range(2):  # of two events, one may wait for the other
-        for event_id in told:
-            _apply(event_id, now)
+        _apply(list(told), now)
     for event_id, difference in told.items():
         row = _settled(event_id)
         if row.state != State.APPLIED:
@@ -58,11 +57,12 @@ def _tell(event: Object, now: datetime) -> str:
     return row.event_id
 
 
-def _apply(event_id: str, now: datetime) -> None:
-    unsettled = InboxEvent.objects.filter(event_id=event_id, next_attempt_at__isnull=False)
+def _apply(event_ids: list[str], now: datetime) -> None:
+    """With whatever else is due: nothing is, unless no worker runs."""
+    unsettled = InboxEvent.objects.filter(event_id__in=event_ids, next_attempt_at__isnull=False)
     unsettled.update(next_attempt_at=now)
-    for row in unsettled:
-        inbox.apply_one(row.pk, now=now)
+    while unsettled.filter(next_attempt_at__lte=now).exists() and inbox.apply_due(now=now):
+        pass
 
 
 @transaction.atomic
