@@ -16,13 +16,12 @@ from credits.payments.portal import LIVE
 from credits.payments.readers import Object, rows, text
 from credits.payments.reconcile import stripe_side
 from credits.payments.reconcile.differences import Difference, Kind
-from credits.payments.reconcile.dry_run import Outcome, outcome_of, payment_intents
+from credits.payments.reconcile.dry_run import MONEY_BACK, Outcome, outcome_of, payment_intents
 from credits.payments.reconcile.grants import Grants
 
 YOUNG = timedelta(minutes=15)  # its event may still be on its way
 OVERDUE = timedelta(hours=1)  # a period's end that has passed without news
 PERIODS = ("subscription_create", "subscription_cycle", "subscription_update")
-MONEY_BACK = ("charge.", "refund.")
 MONEY_IN = ("invoice.", "checkout.")
 
 Row = TypeVar("Row")

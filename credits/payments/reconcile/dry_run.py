@@ -1,10 +1,11 @@
 """What the rules would make of an event now. Everything they do is rolled back."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import Count, Sum
 
 from credits import queries
@@ -12,6 +13,8 @@ from credits.models import Account, CreditLot, Payment, RetailToken, Subscriptio
 from credits.payments import rules
 from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.readers import Object, rows, text
+
+MONEY_BACK = ("charge.", "refund.")  # kinds of events whose rules lock the payment first
 
 
 @dataclass(frozen=True)
@@ -38,15 +41,24 @@ class Outcome:
 
 
 def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
-    """Applies the event and takes it back. The account is locked meanwhile, for milliseconds."""
+    """Applies the event and takes it back. The account is locked meanwhile, for milliseconds.
+
+    Raises OperationalError if a lock is not to be had, also at the third attempt.
+    """
+    for _ in range(2):
+        with suppress(OperationalError):
+            return _try(event, customer_id, now)
+    return _try(event, customer_id, now)
+
+
+def _try(event: Object, customer_id: str, now: datetime) -> Outcome:
     obj = event["data"]["object"]
     payments = payment_intents(obj)
     account_id = _account_of(customer_id, payments)
     created_at = datetime.fromtimestamp(event["created"], UTC)
     try:
         with transaction.atomic():
-            if account_id:
-                Account.objects.locked().get(pk=account_id)
+            _lock(event["type"], payments, account_id)
             before = _standing(account_id, payments, now)
             done = rules.apply(Event(event["type"], obj, created_at, now))
             after = _standing(account_id, payments, now)
@@ -55,6 +67,8 @@ def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
         return Outcome(account_id, reason=str(nothing))
     except Wait as missing:
         return Outcome(account_id, reason=str(missing), waits=True)
+    except OperationalError:  # a lock was not to be had: that says nothing about the event
+        raise
     except Exception as error:  # noqa: BLE001 (whatever it is: the other differences are still found)
         return Outcome(account_id, reason=f"{type(error).__name__}: {error}", waits=True)
     return Outcome(
@@ -65,6 +79,14 @@ def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
         tokens=after.tokens - before.tokens,
         reason=done.ignored_because,
     )
+
+
+def _lock(kind: str, payments: list[str], account_id: int | None) -> None:
+    """In the order in which the rules lock, so that no worker and we wait for each other."""
+    if kind.startswith(MONEY_BACK):
+        list(Payment.objects.select_for_update().filter(payment_intent__in=payments).order_by("pk"))
+    if account_id:
+        Account.objects.locked().get(pk=account_id)
 
 
 def payment_intents(obj: Object) -> list[str]:

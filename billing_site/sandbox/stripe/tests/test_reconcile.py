@@ -228,7 +228,9 @@ PLANTED = [
 class TestPlantedDifferences:
     def test_are_found_and_nothing_else(self, town):
         plant(town)
+        before = everything()
         found = town.compare().differences
+        assert everything() == before
         kinds = [row.kind for row in found]
         assert sorted(kind for kind in kinds if kind != Kind.NOT_NOTED) == sorted(PLANTED), found
 
