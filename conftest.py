@@ -14,15 +14,37 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loo
 
 # Emptied between tests, in the order that foreign keys need. Tables that migrations fill stay.
 TABLES = [
-    "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs",
-    "procrastinate_workers", "generation_generation", "credits_retailtoken", "credits_ledgerentry",
-    "credits_hold", "credits_staffaction", "credits_adjustment", "credits_redemption",
-    "credits_promotionalcode", "credits_failedredemption", "credits_creditlot",
-    "credits_inboxevent", "credits_payment", "credits_subscription", "credits_checkoutstart",
-    "credits_account", "credits_offer", "accounts_apikey", "billing_site_requestcount",
-    "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",
-    "accounts_user_groups", "accounts_user_user_permissions", "accounts_user",
-]  # fmt: skip
+    "procrastinate_events",
+    "procrastinate_periodic_defers",
+    "procrastinate_jobs",
+    "procrastinate_workers",
+    "generation_generation",
+    "credits_retailtoken",
+    "credits_ledgerentry",
+    "credits_hold",
+    "credits_reconciliation",
+    "credits_staffaction",
+    "credits_adjustment",
+    "credits_redemption",
+    "credits_promotionalcode",
+    "credits_failedredemption",
+    "credits_creditlot",
+    "credits_inboxevent",
+    "credits_payment",
+    "credits_subscription",
+    "credits_checkoutstart",
+    "credits_account",
+    "credits_offer",
+    "accounts_apikey",
+    "billing_site_requestcount",
+    "account_emailconfirmation",
+    "account_emailaddress",
+    "django_admin_log",
+    "django_session",
+    "accounts_user_groups",
+    "accounts_user_user_permissions",
+    "accounts_user",
+]
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from credits import services as credits
 from credits.payments import inbox
+from credits.payments.reconcile import nightly
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
@@ -11,4 +12,5 @@ STREAMS: list[Callable[..., int]] = [
 ]
 DUTIES: list[Duty] = [
     Duty(credits.lapse_adjustments, every_seconds=3600),
+    Duty(nightly.start_when_due, every_seconds=300),
 ]

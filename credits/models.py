@@ -603,3 +603,18 @@ class Adjustment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} of account {self.account_id}"
+
+
+class Reconciliation(models.Model):
+    """One night's comparison with Stripe. The day is unique: of all workers, one does it."""
+
+    day = models.DateField(unique=True)
+    started_at = models.DateTimeField(help_text=_("Later if it had to be started again."))
+    finished_at = models.DateTimeField(null=True)
+    days = models.PositiveSmallIntegerField(help_text=_("How far it looks back."))
+    found = models.PositiveIntegerField(default=0, help_text=_("Differences."))
+    differences = models.JSONField(default=list, help_text=_("One sentence each, the first ones."))
+    error = models.TextField(blank=True, help_text=_("Why it could not look, the last time."))
+
+    def __str__(self) -> str:
+        return f"reconciliation of {self.day}"

@@ -141,6 +141,12 @@ def has_to_fail(copy: Checkout, command: str) -> None:
     assert (done.returncode, "as they have to" in done.stderr) == (1, True), done.stderr
 
 
+def needs_stripe(copy: Checkout, command: str) -> None:
+    """Without a key it says what is missing. Against the sandbox, test_reconcile.py runs it."""
+    done = copy.run(command)
+    assert (done.returncode, "STRIPE_SECRET_KEY is not set" in done.stderr) == (2, True), done
+
+
 def succeeds(copy: Checkout, command: str) -> None:
     done = copy.run(command)
     assert done.returncode == 0, f"$ {command}\n{done.stdout}{done.stderr}"
@@ -156,6 +162,7 @@ SPECIAL: dict[str, Callable[[Checkout, str], None]] = {
     rf"{PYTHON} manage\.py screenshots": takes_pictures,
     rf"{PYTHON} -m benchmarks\.\w+ --seconds 3 --rounds 5": measures,
     rf"{PYTHON} manage\.py prove_atomicity --naive( +#.*)?": has_to_fail,
+    rf"{PYTHON} manage\.py reconcile_stripe( --days 7)?( --apply)?": needs_stripe,
 }
 
 

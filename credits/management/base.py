@@ -10,10 +10,12 @@ from credits.services import CreditsError
 
 
 class CreditsCommand(BaseCommand):
-    """A command whose expected failures are CommandErrors: exit status 1 and one sentence.
+    """A command whose expected failures are CommandErrors: one sentence and exit status 1.
 
     That covers a database that is away, not migrated or busy, and every refusal of the services.
     """
+
+    refusal_status = 1
 
     def execute(self, *args: Any, **options: Any) -> str | None:
         try:
@@ -21,9 +23,9 @@ class CreditsCommand(BaseCommand):
         except CommandError:  # also the embedded PostgreSQL's own sentences, which are both
             raise
         except CreditsError as error:
-            raise CommandError(str(error)) from error
+            raise CommandError(str(error), returncode=self.refusal_status) from error
         except Error as error:
-            raise CommandError(database_trouble(error)) from error
+            raise CommandError(database_trouble(error), returncode=self.refusal_status) from error
 
 
 def database_trouble(error: Error) -> str:

@@ -1,8 +1,10 @@
 """Stripe's customer portal: where a subscription is changed, paid and ended."""
 
 from django.conf import settings
+from stripe.params.billing_portal import SessionCreateParams
 
 from credits.models import Account, Subscription
+from credits.payments import portal_settings
 from credits.payments.client import asking, connect
 
 # Of these only an end at Stripe makes room for another plan; `unpaid` can still be paid.
@@ -26,7 +28,11 @@ def open_portal(*, account_id: int) -> str:
         raise NoCustomer("There is nothing to manage yet: this account has not bought anything.")
     client = connect()
     with asking():
-        session = client.v1.billing_portal.sessions.create(
-            params={"customer": customer_id, "return_url": f"{settings.SITE_URL}/"}
-        )
+        params: SessionCreateParams = {
+            "customer": customer_id,
+            "return_url": f"{settings.SITE_URL}/",
+        }
+        if configuration := portal_settings.find(client):
+            params["configuration"] = configuration.id
+        session = client.v1.billing_portal.sessions.create(params)
     return session.url

@@ -74,6 +74,8 @@ class FakeStripe:
             return self._make_price(params) if method == "POST" else self._list_prices(params)
         if kind == "prices":
             return self._find(rest)
+        if path == "billing_portal/configurations":
+            return {"object": "list", "data": [], "has_more": False, "url": f"/v1/{path}"}
         if path == "billing_portal/sessions":
             return self._keep("bps", "billing_portal.session", params, url="/portal")
         if path == "checkout/sessions":

@@ -2,6 +2,7 @@
 
 from billing_site.sandbox.stripe.resources import (
     catalogue,
+    clocks,
     customers,
     hosted,
     payments,
@@ -9,4 +10,4 @@ from billing_site.sandbox.stripe.resources import (
     subscriptions,
 )
 
-__all__ = ["catalogue", "customers", "hosted", "payments", "platform", "subscriptions"]
+__all__ = ["catalogue", "clocks", "customers", "hosted", "payments", "platform", "subscriptions"]

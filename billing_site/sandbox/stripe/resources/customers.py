@@ -13,6 +13,8 @@ TEXTS = ("description", "email", "name", "phone")
 @route("POST", "/v1/customers", "CustomerCreateParams")
 def create_customer(store: Store, params: Params) -> Object:
     given = {name: forms.text(params, name) or None for name in TEXTS}
+    if clock := forms.text(params, "test_clock"):
+        given["test_clock"] = store.get("test_helpers.test_clock", clock, "test_clock")["id"]
     customer = money.new_customer(store, **given, metadata=forms.metadata(params))
     if method := forms.text(params, "payment_method"):
         attach(store, {"customer": customer["id"]}, method)

@@ -132,7 +132,9 @@ def pay_invoice(store: Store, params: Params, invoice_id: str) -> Object:
         billing.finalize(store, invoice)
     if invoice["status"] != "open":
         raise StripeError("Invoice is already paid.", code="invoice_already_paid")
-    if not billing.collect(store, invoice):
+    if forms.flag(params, "paid_out_of_band"):  # by bank transfer, say: no payment intent
+        billing.settle(store, invoice, None)
+    elif not billing.collect(store, invoice):
         raise StripeError(
             "Your card was declined.", status=402, kind="card_error", code="card_declined"
         )

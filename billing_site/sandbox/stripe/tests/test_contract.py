@@ -14,7 +14,7 @@ KINDS = {
     "account", "billing_portal.configuration", "billing_portal.session", "charge",
     "checkout.session", "coupon", "customer", "dispute", "event", "invoice", "invoice_payment",
     "item", "payment_intent", "payment_method", "price", "product", "promotion_code", "refund",
-    "subscription", "webhook_endpoint",
+    "subscription", "test_helpers.test_clock", "webhook_endpoint",
 }  # fmt: skip
 
 
@@ -70,6 +70,8 @@ def life(shop, client):
     client.v1.promotion_codes.create({"promotion": {"type": "coupon", "coupon": coupon.id}})
     client.v1.webhook_endpoints.create({"url": "http://127.0.0.1:1/", "enabled_events": ["*"]})
     client.v1.billing_portal.sessions.create({"customer": shop.customer.id})
+    clock = client.v1.test_helpers.test_clocks.create({"frozen_time": 1_800_000_000})
+    client.v1.customers.create({"test_clock": clock.id})
     shop.session(shop.pack)
     for card in (DECLINED, CHALLENGED, "4000 0000 0000 0259"):
         shop.buy(shop.pack, card=card)

@@ -44,7 +44,8 @@ class Site:
     def __init__(self, shop, client, account):
         self.shop, self.client, self.account = shop, client, account
 
-    def hears(self):
+    def takes_in(self):
+        """Delivers what has arrived, and applies it."""
         self.shop.delivered()
         for event in self.shop.receiver.events:
             body = json.dumps(event)
@@ -56,6 +57,9 @@ class Site:
         for _ in range(3):  # what waited for a later event is tried again
             InboxEvent.objects.exclude(next_attempt_at=None).update(next_attempt_at=timezone.now())
             inbox.apply_due(now=timezone.now())
+
+    def hears(self):
+        self.takes_in()
         unsettled = InboxEvent.objects.exclude(state__in=[State.APPLIED, State.IGNORED])
         assert not list(unsettled.values_list("type", "reason"))
         balance = queries.balance(account_id=self.account.pk, now=timezone.now())
