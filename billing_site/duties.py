@@ -2,10 +2,16 @@
 
 from collections.abc import Callable
 
+from credits.notices import outbox, staff, watches
 from credits.payments import inbox
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
     inbox.apply_due,
+    outbox.send_due,
 ]
-DUTIES: list[Duty] = []
+DUTIES: list[Duty] = [
+    Duty(watches.watch_balances),
+    Duty(watches.watch_expiry, every_seconds=600),
+    Duty(staff.alert_staff),
+]

@@ -9,13 +9,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
-from credits import services
+from credits import notices, services
 from credits.models import (
     Account,
     CreditLot,
     Hold,
     InboxEvent,
     LedgerEntry,
+    Notice,
     Offer,
     Payment,
     RetailToken,
@@ -141,6 +142,27 @@ class InboxEventAdmin(ReadOnlyAdmin):
     @admin.display(description=_("reason"))
     def short_reason(self, event: InboxEvent) -> str:
         return event.reason.strip().rpartition("\n")[2][:120]
+
+
+@admin.register(Notice)
+class NoticeAdmin(ReadOnlyAdmin):
+    """Mails to customers and staff: what was told, and what could not be sent."""
+
+    list_display = ("kind", "account_id", "state", "attempts", "error", "created_at", "sent_at")
+    list_filter = ("state", "kind")
+    ordering = ("-id",)
+    search_fields = ("=account__id", "fact_key__exact")
+    search_help_text = _("An account number, or a whole fact such as invoice:in_123.")
+    actions = ("send_again",)
+
+    def has_send_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("credits.change_notice")
+
+    @admin.action(description=_("Send again what was given up"), permissions=["send"])
+    def send_again(self, request: HttpRequest, rows: QuerySet[Notice]) -> None:
+        now = timezone.now()
+        again = sum(notices.send_again(notice_id=row.pk, now=now) for row in rows)
+        self.message_user(request, _("%d mails will be sent again.") % again)
 
 
 @admin.register(Subscription)

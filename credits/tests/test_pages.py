@@ -7,8 +7,8 @@ from django.test import Client
 
 from credits import services
 from credits.models import Account, Offer, Pool
+from credits.money import money
 from credits.tests.pages import client_of, html, text
-from credits.views import money
 
 pytestmark = pytest.mark.django_db
 
