@@ -148,12 +148,24 @@ class InboxEventAdmin(ReadOnlyAdmin):
 class NoticeAdmin(ReadOnlyAdmin):
     """Mails to customers and staff: what was told, and what could not be sent."""
 
-    list_display = ("kind", "account_id", "state", "attempts", "error", "created_at", "sent_at")
+    list_display = (
+        "kind",
+        "account_id",
+        "state",
+        "attempts",
+        "short_error",
+        "created_at",
+        "sent_at",
+    )
     list_filter = ("state", "kind")
     ordering = ("-id",)
     search_fields = ("=account__id", "fact_key__exact")
     search_help_text = _("An account number, or a whole fact such as invoice:in_123.")
     actions = ("send_again",)
+
+    @admin.display(description=_("error"))
+    def short_error(self, notice: Notice) -> str:
+        return notice.error[:120]
 
     def has_send_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.change_notice")

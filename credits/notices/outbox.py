@@ -88,6 +88,7 @@ def _deal_with(notice: Notice, connection: BaseEmailBackend, now: datetime) -> b
         settle(notice, State.SKIPPED, error=reason)
         return True
     try:
+        connection.open()  # once for all of a round; by itself it would close after each
         mails.message_of(notice, connection).send()
     except Exception as error:  # whatever it is: the notice stays and says so
         logger.exception("notice %s could not be sent", notice.pk)

@@ -180,7 +180,7 @@ class TestStatement:
         grant(account, now, 200, Pool.BULK)
         spend(account, now, times=60)
         client = client_of(account)
-        with django_assert_max_num_queries(4):
+        with django_assert_max_num_queries(5):
             client.get("/ledger/")
 
 
