@@ -21,16 +21,21 @@ MOST = 1_000_000_000  # as many credits as one operation can move
 
 class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
     low_balance = forms.IntegerField(
-        label=gettext_lazy("Tell me when fewer credits are left than"),
+        label=gettext_lazy("When fewer credits are left than"),
         help_text=gettext_lazy("Empty for never. You are told once, until you have more again."),
         required=False,
         min_value=1,
         max_value=MOST,
+        error_messages=dict.fromkeys(
+            ("invalid", "min_value", "max_value"),
+            gettext_lazy("Please enter a whole number from 1 to a billion, or nothing."),
+        ),
+        widget=forms.TextInput(attrs={"inputmode": "numeric", "autocomplete": "off"}),
     )
 
     class Meta:
         model = NoticePreferences
-        fields = ("low_balance", "renewals", "expiring")
+        fields = ("renewals", "expiring", "low_balance")
         labels = {
             "renewals": gettext_lazy("When my plan was renewed"),
             "expiring": gettext_lazy("A week before gifts end"),

@@ -59,9 +59,7 @@ def _purchase(context: Context) -> Letter:
     ]
     if context.get("ends"):
         facts.append((_("Paid until"), _date(context["ends"])))
-    paragraphs = [_("Thank you. Your purchase is on your account.")]
-    if context.get("repaid"):
-        paragraphs.append(_("%s of them paid what the account owed.") % _credits(context["repaid"]))
+    paragraphs = [_("Thank you. Your purchase is on your account."), *_repaid(context)]
     return Letter(
         _("%(what)s added: %(name)s") % {"what": what, "name": context["name"]},
         paragraphs,
@@ -82,7 +80,10 @@ def _renewal(context: Context) -> Letter:
     ]
     return Letter(
         _("Your plan was renewed: %s added") % _credits(context["credits"]),
-        [_("A new period of your plan has begun. Packs and gifts are as they were.")],
+        [
+            _("A new period of your plan has begun. Packs and gifts are as they were."),
+            *_repaid(context),
+        ],
         _("See the statement"),
         reverse("ledger"),
         facts,
@@ -112,18 +113,18 @@ def _plan_changed(context: Context) -> Letter:
 def _payment_failed(context: Context) -> Letter:
     amount = money(context["due"], context["currency"])
     paragraphs = [_("We could not collect %s for your plan.") % amount]
-    if context["next_attempt"]:
+    if not context["next_attempt"]:
+        paragraphs.append(_("There will be no further attempt: pay it yourself, or the plan ends."))
+    else:
         paragraphs.append(
             _("The next attempt is on %s. Nothing is lost if it works, or if you pay before.")
             % _date(context["next_attempt"])
         )
-    else:
-        paragraphs.append(_("There will be no further attempt, so please pay it yourself."))
-    if context["credits_until"]:
-        paragraphs.append(
-            _("Until %s your plan's credits can still be spent; then they end unless it is paid.")
-            % _date(context["credits_until"])
-        )
+        if context["credits_until"]:
+            paragraphs.append(
+                _("Until %s your plan's credits can be spent; then they end unless it is paid.")
+                % _date(context["credits_until"])
+            )
     paragraphs.append(_("Packs, gifts and single generations stay in any case."))
     return Letter(
         _("Payment failed: %s for your plan") % amount,
@@ -234,6 +235,12 @@ def _taken(context: Context) -> list[tuple[str, str]]:
     if context["spent"]:
         facts.append((_("Of these already spent"), _credits(context["spent"])))
     return facts
+
+
+def _repaid(context: Context) -> list[str]:
+    if not context.get("repaid"):
+        return []
+    return [_("%s of them paid what the account owed.") % _credits(context["repaid"])]
 
 
 def _owed(context: Context) -> list[str]:

@@ -213,7 +213,7 @@ class TestAFailedPayment:
         assert told.subject == "Payment failed: $9.00 for your plan"
         assert told.says(
             "The next attempt is on 13 March 2026, 12:00 UTC.",
-            "Until 12 April 2026, 12:00 UTC your plan's credits can still be spent",
+            "Until 12 April 2026, 12:00 UTC your plan's credits can be spent",
             "Packs, gifts and single generations stay",
             "Attempt: 1",
         )
