@@ -3,12 +3,13 @@
 The numbers are read from the books after the booking, so a letter says what really happened.
 """
 
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import takewhile
 
 from django.conf import settings
-from django.db.models import Sum
 
-from credits import notices
+from credits import notices, queries
 from credits.models import (
     Account,
     CreditLot,
@@ -25,6 +26,16 @@ from credits.payments.readers import Invoice, moment, number, required, text
 Kind, EntryKind = Notice.Kind, LedgerEntry.Kind
 # Where Stripe hosts its invoices; https://docs.stripe.com/invoicing/hosted-invoice-page
 INVOICE_PAGES = "https://invoice.stripe.com/"
+MOST_LINES = 100  # of one booking: one for each lot that it ends, and a few more
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What a booking did besides adding credits."""
+
+    ended: int
+    carried: int
+    repaid: int
 
 
 def period_begun(lot: CreditLot, invoice: Invoice, now: datetime) -> None:
@@ -40,9 +51,9 @@ def period_begun(lot: CreditLot, invoice: Invoice, now: datetime) -> None:
         paid=invoice.amount_paid,
         currency=invoice.currency,
         ends=lot.terms["period_end"],
-        ended=-booked.get(EntryKind.EXPIRE, 0),
-        carried=_carried(lot),
-        repaid=-booked.get(EntryKind.REPAY, 0),
+        ended=booked.ended,
+        carried=booked.carried,
+        repaid=booked.repaid,
         now=now,
     )
 
@@ -75,7 +86,7 @@ def bought(account: Account, offer: Offer, pieces: int, key: str, event: Event) 
         tokens=0 if is_pack else pieces,
         paid=number(event.object, "amount_total"),
         currency=required(event.object, "currency"),
-        repaid=-_booked(account.pk, key).get(EntryKind.REPAY, 0),
+        repaid=_booked(account.pk, key).repaid,
         now=event.now,
     )
 
@@ -109,13 +120,12 @@ def subscription_ended(account: Account, subscription_id: str, status: str, now:
     """The plan is over, and its credits with it. First unpaid, then cancelled is told once."""
     lots = CreditLot.objects.filter(account=account, terms__subscription=subscription_id)
     newest = lots.order_by("-id").first()
-    booked = _booked(account.pk, subscription_id, since=newest.pk if newest else 0)
     notices.queue(
         account_id=account.pk,
         kind=Kind.SUBSCRIPTION_ENDED,
         fact_key=f"{subscription_id}:{newest.source_key if newest else ''}",
         unpaid=status == "unpaid",
-        ended=-booked.get(EntryKind.EXPIRE, 0),
+        ended=_booked(account.pk, subscription_id).ended,
         now=now,
     )
 
@@ -185,16 +195,20 @@ def _purchase(payment: Payment) -> tuple[Account, str, dict[str, int]] | None:
     return Account.objects.get(pk=tokens[0].account_id), tokens[0].currency, {"revoked": revoked}
 
 
-def _booked(account_id: int, reference: str, *, since: int = 0) -> dict[str, int]:
-    """The sums of the lines with this reference, by kind; of those since a lot, if it is given."""
-    lines = LedgerEntry.objects.filter(account_id=account_id, reference=reference, pk__gte=since)
-    sums = lines.order_by().values("kind").annotate(sum=Sum("amount"))
-    return {row["kind"]: row["sum"] for row in sums}
+def _booked(account_id: int, reference: str) -> Booked:
+    """What was just booked with this reference: the newest lines, as the account is locked."""
+    newest = queries.history(account_id=account_id)[:MOST_LINES]
+    lines = list(takewhile(lambda line: line.reference == reference, newest))
 
+    def sum_of(kind: LedgerEntry.Kind) -> int:
+        return sum(abs(line.amount) for line in lines if line.kind == kind)
 
-def _carried(lot: CreditLot) -> int:
-    carried = CreditLot.objects.filter(source_key=f"rollover:{lot.source_key}").first()
-    return carried.granted if carried else 0
+    carried = [line for line in lines if line.kind == EntryKind.ROLLOVER and line.amount > 0]
+    return Booked(
+        ended=sum_of(EntryKind.EXPIRE),
+        repaid=sum_of(EntryKind.REPAY),
+        carried=sum(line.amount for line in carried),
+    )
 
 
 def _invoice_page(url: str) -> str:
