@@ -22,6 +22,8 @@ TABLES = [
     "credits_retailtoken",
     "credits_ledgerentry",
     "credits_hold",
+    "credits_notice",
+    "credits_noticepreferences",
     "credits_reconciliation",
     "credits_staffaction",
     "credits_adjustment",

@@ -3,14 +3,19 @@
 from collections.abc import Callable
 
 from credits import services as credits
+from credits.notices import outbox, staff, watches
 from credits.payments import inbox
 from credits.payments.reconcile import nightly
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
     inbox.apply_due,
+    outbox.send_due,
 ]
 DUTIES: list[Duty] = [
+    Duty(watches.watch_balances),
+    Duty(watches.watch_expiry, every_seconds=600),
+    Duty(staff.alert_staff),
     Duty(credits.lapse_adjustments, every_seconds=3600),
     Duty(nightly.start_when_due, every_seconds=300),
 ]

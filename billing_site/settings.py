@@ -156,6 +156,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "credits.context.billing",
             ]
         },
     }
@@ -190,6 +191,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if IS_PUBLIC else 0
 
 EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
+EMAIL_TIMEOUT = 20  # seconds; Django would wait for ever
 vars().update(read_email(env, EMAIL_URL))
 STAFF_EMAILS = env.list("STAFF_EMAILS", default=[])
 MANAGERS = [("Staff", address) for address in STAFF_EMAILS]  # told when billing needs a person

@@ -13,8 +13,15 @@ from credits.models import (
     Subscription,
 )
 from credits.payments import admin as payments_admin  # noqa: F401 (dj-stripe's pages)
-from credits.payments import reconcile_admin  # noqa: F401 (its page)
-from credits.staff import adjustments, audit_log, customers, offers, promotions  # noqa: F401 (registers their pages)
+from credits.staff import (  # noqa: F401 (registers their pages)
+    adjustments,
+    audit_log,
+    customers,
+    notices,
+    offers,
+    promotions,
+    reconciliations,
+)
 from credits.staff.base import ReadOnlyAdmin
 
 

@@ -1,10 +1,12 @@
 from django.urls import path
 
-from credits import promotions_views, selling_views, views
+from credits import notice_views, promotions_views, selling_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
     path("ledger/", views.ledger, name="ledger"),
+    path("notifications/", notice_views.notifications, name="notifications"),
+    path("notifications/off/<str:token>/", notice_views.unsubscribe, name="unsubscribe"),
     path("prices/", selling_views.prices, name="pricing"),
     path("prices/buy/", selling_views.buy, name="buy"),
     path("purchases/done/", selling_views.done, name="purchase-done"),

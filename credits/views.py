@@ -18,19 +18,10 @@ from django.views.decorators.http import require_safe
 
 from credits import queries, services
 from credits.models import Account, LedgerEntry, Offer, Pool
-from credits.payments import portal
+from credits.money import MINUS, money
 
 RECENT_LINES = 6
 LINES_PER_PAGE = 50
-
-SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
-# Digits after the point of a currency's minor units, as Stripe counts them; all others have two.
-DECIMALS = {
-    **dict.fromkeys(("bif", "clp", "djf", "gnf", "jpy", "kmf", "krw", "mga"), 0),
-    **dict.fromkeys(("pyg", "rwf", "vnd", "vuv", "xaf", "xof", "xpf"), 0),
-    **dict.fromkeys(("bhd", "jod", "kwd", "omr", "tnd"), 3),
-}
-MINUS = "\N{MINUS SIGN}"
 
 
 @dataclass(frozen=True)
@@ -74,7 +65,6 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         "balance": balance,
         "pools": _pool_cards(account, balance, now),
         "lines": _lines(entries),
-        "subscription": portal.live_subscription(account_id=account.pk),
     }
     return render(request, "credits/dashboard.html", context)
 
@@ -104,19 +94,6 @@ def ledger(request: HttpRequest) -> HttpResponse:
 
 def price_rows() -> list[tuple[Offer, str]]:
     return [(offer, money(offer.amount, offer.currency)) for offer in queries.offers()]
-
-
-def money(amount: int, currency: str) -> str:
-    """`amount` minor units as people write it: $9.00, ¥500, 12.50 CHF."""
-    code = currency.lower()
-    digits = DECIMALS.get(code, 2)
-    whole, fraction = divmod(abs(amount), 10**digits)
-    text = number_format(whole, force_grouping=True)
-    if digits:
-        text += f".{fraction:0{digits}d}"
-    sign = MINUS if amount < 0 else ""
-    symbol = SYMBOLS.get(code)
-    return f"{sign}{symbol}{text}" if symbol else f"{sign}{text} {code.upper()}"
 
 
 def _account(request: HttpRequest, now: datetime) -> Account:

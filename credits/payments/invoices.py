@@ -6,6 +6,7 @@ from django.conf import settings
 
 from credits import services
 from credits.models import Account, CreditLot, Hold, Offer, Payment, Pool, Subscription
+from credits.payments import tell
 from credits.payments.outcomes import Done, Event, Ignore, Wait, locked_account, plan_of, terms_of
 from credits.payments.readers import (
     Invoice,
@@ -107,7 +108,7 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
         raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
-    services.reset_subscription(
+    lot = services.reset_subscription(
         account_id=account.pk,
         amount=sum(plan.credits * line.quantity for line, plan in bought),
         rollover_cap=sum(plan.rollover_cap * line.quantity for line, plan in bought),
@@ -124,6 +125,7 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
         now=now,
         actor="stripe",
     )
+    tell.period_begun(lot, invoice, now)
 
 
 def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
@@ -156,10 +158,11 @@ def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) ->
             actor="stripe",
         )
     elif difference < 0:
-        _take_unspent(account, -difference, key, now)
+        difference = -_take_unspent(account, -difference, key, now)
+    tell.plan_changed(account, invoice, changed[-1][1], difference, now)
 
 
-def _take_unspent(account: Account, most: int, key: str, now: datetime) -> None:
+def _take_unspent(account: Account, most: int, key: str, now: datetime) -> int:
     """A smaller plan from now on: what is unspent of the difference goes; nothing becomes owed."""
     account.refresh_from_db()
     amount = min(most, account.subscription_credits)
@@ -174,6 +177,7 @@ def _take_unspent(account: Account, most: int, key: str, now: datetime) -> None:
             note="smaller plan",
             now=now,
         )
+    return amount
 
 
 def _plan_lines(invoice: Invoice, *, proration: bool) -> list[PlanLine]:

@@ -9,6 +9,7 @@ from credits.payments.client import asking, connect
 
 # Of these only an end at Stripe makes room for another plan; `unpaid` can still be paid.
 LIVE = ("active", "trialing", "past_due", "unpaid", "paused")
+OVERDUE = ("past_due", "unpaid")
 
 
 class NoCustomer(Exception):
@@ -19,6 +20,13 @@ def live_subscription(*, account_id: int) -> Subscription | None:
     """The subscription that the account has now, as far as Stripe has told."""
     found = Subscription.objects.filter(account_id=account_id, status__in=LIVE)
     return found.order_by("-as_of", "-pk").first()
+
+
+def overdue_subscription(*, user_id: int) -> Subscription | None:
+    """The user's subscription, if its last payment failed. One query: every page asks."""
+    found = Subscription.objects.filter(account__user_id=user_id, status__in=LIVE)
+    newest = found.order_by("-as_of", "-pk").first()
+    return newest if newest and newest.status in OVERDUE else None
 
 
 def open_portal(*, account_id: int) -> str:

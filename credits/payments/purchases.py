@@ -2,6 +2,7 @@
 
 from credits import services
 from credits.models import Account, Offer, Payment, Pool
+from credits.payments import tell
 from credits.payments.outcomes import Done, Event, Ignore, Wait, locked_account, terms_of
 from credits.payments.readers import Object, number, required, text
 
@@ -27,6 +28,7 @@ def apply_session(event: Event) -> Done:
             payment_intent=payment_intent, defaults={"source_key": key, "amount": paid}
         )
     _deliver(account, offer, pieces, key, paid, event)
+    tell.bought(account, offer, pieces, key, event)
     return Done(key, account.pk)
 
 

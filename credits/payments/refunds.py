@@ -2,6 +2,7 @@
 
 from credits import services
 from credits.models import CreditLot, InboxEvent, Payment, RetailToken
+from credits.payments import tell
 from credits.payments.outcomes import Done, Event, Ignore, Wait
 from credits.payments.readers import number, required, text
 
@@ -12,7 +13,10 @@ def apply_refund(event: Event) -> Done:
     """`charge.refunded`: the charge says how much went back in all, so order is no matter."""
     payment = _payment(event)
     payment.refunded = max(payment.refunded, number(event.object, "amount_refunded"))
-    return _take_back(payment, event)
+    done = _take_back(payment, event)
+    if not done.waiting_for:
+        tell.refunded(payment, event)
+    return done
 
 
 def apply_dispute_opened(event: Event) -> Done:
@@ -34,6 +38,7 @@ def apply_dispute_opened(event: Event) -> Done:
     services.freeze_lot(
         source_key=lot.source_key, reference=reference, now=event.now, actor="stripe"
     )
+    tell.dispute_opened(lot, event)
     return Done(reference, lot.account_id)
 
 
@@ -45,6 +50,7 @@ def apply_dispute_closed(event: Event) -> Done:
         done = _take_back(payment, event)
     else:
         done = Done(payment.source_key, None)
+    tell.dispute_closed(payment, event)
     lot = _lot(payment)
     if lot is None:
         return done

@@ -8,12 +8,13 @@ bring raises Wait; one that has nothing to do raises Ignore.
 
 from collections.abc import Callable
 
-from credits.payments import invoices, purchases, refunds, subscriptions
+from credits.payments import failures, invoices, purchases, refunds, subscriptions
 from credits.payments.outcomes import Done, Event, Ignore
 
 RULES: dict[str, Callable[[Event], Done]] = {
     "invoice.paid": invoices.apply_paid,
     "invoice_payment.paid": invoices.apply_payment,
+    "invoice.payment_failed": failures.apply_failed,
     "checkout.session.completed": purchases.apply_session,
     "checkout.session.async_payment_succeeded": purchases.apply_session,
     "customer.subscription.created": subscriptions.apply_change,

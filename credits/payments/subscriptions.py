@@ -2,6 +2,7 @@
 
 from credits import services
 from credits.models import CreditLot, Pool, Subscription
+from credits.payments import tell
 from credits.payments.outcomes import Done, Event, locked_account
 from credits.payments.readers import required, subscription_period_end, subscription_price
 
@@ -32,6 +33,7 @@ def apply_change(event: Event) -> Done:
         services.end_subscription(
             account_id=account.pk, reference=subscription_id, now=event.now, actor="stripe"
         )
+        tell.subscription_ended(account, subscription_id, status, event.now)
     return Done(f"subscription:{subscription_id}", account.pk)
 
 

@@ -2,10 +2,14 @@
 
 import pytest
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Permission
+from django.core import mail
 from django.urls import reverse
+from django.utils import timezone
 
-from credits import services
-from credits.models import InboxEvent, Offer, Pool
+from credits import notices, services
+from credits.models import InboxEvent, Notice, Offer, Pool
+from credits.notices import outbox
 
 pytestmark = pytest.mark.django_db
 READ_ONLY = ["account", "creditlot", "hold", "ledgerentry", "retailtoken"]
@@ -82,6 +86,41 @@ class TestTheInbox:
         url = reverse("admin:credits_inboxevent_change", args=[event.pk])
         assert staff.get(url).status_code == 200
         assert staff.post(url, {"state": "applied"}).status_code == 403
+
+
+class TestTheNotices:
+    @pytest.fixture
+    def notice(self, busy_account, now):
+        notices.queue(account_id=busy_account.pk, kind="welcome", fact_key="user:1", now=now)
+        Notice.objects.update(state="failed", next_attempt_at=None, error="550 no such user")
+        return Notice.objects.get()
+
+    def test_say_why_one_was_given_up(self, staff, notice):
+        listing = staff.get(reverse("admin:credits_notice_changelist"), {"state": "failed"})
+        assert b"550 no such user" in listing.content
+        assert (
+            staff.get(reverse("admin:credits_notice_change", args=[notice.pk])).status_code == 200
+        )
+
+    def test_cannot_be_changed(self, staff, notice):
+        url = reverse("admin:credits_notice_change", args=[notice.pk])
+        assert staff.post(url, {"state": "sent"}).status_code == 403
+
+    def test_are_sent_again_when_staff_says_so(self, staff, notice, now):
+        url = reverse("admin:credits_notice_changelist")
+        staff.post(url, {"action": "send_again", "_selected_action": [notice.pk]})
+        outbox.send_due(now=timezone.now())
+        assert [message.subject for message in mail.outbox] == ["Welcome"]
+
+    def test_are_not_sent_again_by_who_may_only_look(self, client, notice):
+        viewer = get_user_model().objects.create_user("looks@example.com", is_staff=True)
+        viewer.user_permissions.add(Permission.objects.get(codename="view_notice"))
+        client.force_login(viewer)
+        url = reverse("admin:credits_notice_changelist")
+        assert b"550 no such user" in client.get(url).content
+        client.post(url, {"action": "send_again", "_selected_action": [notice.pk]})
+        notice.refresh_from_db()
+        assert notice.state == "failed"
 
 
 @pytest.mark.parametrize("size", [1, 30])

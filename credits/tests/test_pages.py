@@ -7,8 +7,8 @@ from django.test import Client
 
 from credits import services
 from credits.models import Account, Offer, Pool
+from credits.money import money
 from credits.tests.pages import client_of, html, text
-from credits.views import money
 
 pytestmark = pytest.mark.django_db
 
@@ -180,7 +180,7 @@ class TestStatement:
         grant(account, now, 200, Pool.BULK)
         spend(account, now, times=60)
         client = client_of(account)
-        with django_assert_max_num_queries(4):
+        with django_assert_max_num_queries(5):
             client.get("/ledger/")
 
 

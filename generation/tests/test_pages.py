@@ -94,9 +94,9 @@ class TestDetail:
     ) -> None:
         give(account, now)
         generation = request(account, now)
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             client.get(url(generation))
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             client.get(url(generation, "progress"))
 
 
@@ -213,7 +213,7 @@ class TestList:
         give(account, now, 60)
         for number in range(60):
             finish(start(account, now, prompt=f"Number {number}." + "x" * 7000), now)
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             page = text(client.get("/generations/"))
         assert "Page 1 of 3" in page
         assert "Page 3 of 3" in text(client.get("/generations/?page=3"))

@@ -198,7 +198,7 @@ class TestPage:
     ) -> None:
         for number in range(services.MAX_KEYS):
             make(user, now, str(number))
-        with django_assert_max_num_queries(3):
+        with django_assert_max_num_queries(4):
             client.get(PAGE)
 
 

@@ -1,11 +1,16 @@
 import re
 
 import pytest
+from allauth.account.models import EmailAddress
+from allauth.account.signals import email_confirmed
 from django.core import mail
 from django.test import Client
+from django.utils import timezone
 
 from billing_site.accounts.models import User
 from billing_site.accounts.tests.cast import PASSWORD, new_user
+from credits.models import Notice
+from credits.notices import outbox
 from credits.tests.pages import html, text
 
 pytestmark = pytest.mark.django_db
@@ -29,6 +34,19 @@ class TestSignUp:
         page = client.post("/accounts/confirm-email/", {"code": code[1]}, follow=True)
         assert "Available credits 0" in text(page)
         assert User.objects.get().email == "ada@example.com"
+
+    def test_welcomes_once_when_the_address_is_confirmed(self, client: Client) -> None:
+        client.post("/accounts/signup/", {"email": "ada@example.com", "password1": PASSWORD})
+        assert not Notice.objects.exists()
+        code = re.search(r"^\s*([A-Z0-9-]{6,12})\s*$", mail.outbox.pop().body, re.M)
+        assert code
+        client.post("/accounts/confirm-email/", {"code": code[1]})
+        outbox.send_due(now=timezone.now())
+        [message] = mail.outbox
+        assert (message.subject, message.to) == ("Welcome", ["ada@example.com"])
+        address = EmailAddress.objects.get()
+        email_confirmed.send(EmailAddress, request=None, email_address=address)
+        assert Notice.objects.count() == 1
 
     def test_refuses_a_wrong_code_beside_the_field(self, client: Client) -> None:
         client.post("/accounts/signup/", {"email": "ada@example.com", "password1": PASSWORD})

@@ -4,6 +4,7 @@ import json
 from types import SimpleNamespace
 
 import pytest
+from django.core import mail
 from django.test import Client
 from django.utils import timezone
 
@@ -11,6 +12,7 @@ from billing_site.sandbox.stripe.tests.conftest import FAILS_LATER, SECRET
 from billing_site.sandbox.stripe.tests.test_billing import change
 from credits import queries
 from credits.models import InboxEvent, Offer
+from credits.notices import outbox
 from credits.payments import inbox
 from credits.payments.tests import events as stripe
 from credits.payments.tests.conftest import account, books_balance, new_account, offers
@@ -106,6 +108,20 @@ class TestTheSite:
         assert site.hears() == state(subscription=20)
         shop.sandbox.advance(16)
         assert site.hears() == state()
+
+    def test_tells_the_customer_all_of_it_by_mail(self, site, shop):
+        shop.buy(shop.plan, card=FAILS_LATER)
+        site.hears()
+        for days in (31, 16):
+            shop.sandbox.advance(days)
+            site.hears()
+        assert outbox.send_due(now=timezone.now()) == len(mail.outbox)
+        subjects = [message.subject for message in mail.outbox]
+        assert subjects[0] == "20 credits added: starter"
+        failed = "Payment failed: $9.00 for your plan"
+        assert subjects.count(failed) == len(subjects) - 2 > 1
+        assert subjects[-1] == "Your plan has ended"
+        assert "no further attempt" in mail.outbox[-2].body
 
     def test_takes_back_what_is_refunded(self, site, shop):
         plan = shop.buy(shop.plan)

@@ -6,7 +6,7 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Reconciliation
-from credits.read_only_admin import ReadOnlyAdmin
+from credits.staff.base import ReadOnlyAdmin
 
 
 @admin.register(Reconciliation)

@@ -1,0 +1,219 @@
+"""What customers are told about Stripe's events: one line in a rule, in the rule's transaction.
+
+The numbers are read from the books after the booking, so a letter says what really happened.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import takewhile
+
+from django.conf import settings
+
+from credits import notices, queries
+from credits.models import (
+    Account,
+    CreditLot,
+    LedgerEntry,
+    Notice,
+    Offer,
+    Payment,
+    Pool,
+    RetailToken,
+)
+from credits.payments.outcomes import Event
+from credits.payments.readers import Invoice, moment, number, required, text
+
+Kind, EntryKind = Notice.Kind, LedgerEntry.Kind
+# Where Stripe hosts its invoices; https://docs.stripe.com/invoicing/hosted-invoice-page
+INVOICE_PAGES = "https://invoice.stripe.com/"
+MOST_LINES = 100  # of one booking: one for each lot that it ends, and a few more
+
+
+@dataclass(frozen=True)
+class Booked:
+    """What a booking did besides adding credits."""
+
+    ended: int
+    carried: int
+    repaid: int
+
+
+def period_begun(lot: CreditLot, invoice: Invoice, now: datetime) -> None:
+    """A paid period: the first is a purchase, the others are renewals."""
+    first = invoice.reason == "subscription_create"
+    booked = _booked(lot.account_id, lot.source_key)
+    notices.queue(
+        account_id=lot.account_id,
+        kind=Kind.PURCHASE if first else Kind.RENEWAL,
+        fact_key=lot.source_key,
+        name=lot.terms["name"],
+        credits=lot.granted,
+        paid=invoice.amount_paid,
+        currency=invoice.currency,
+        ends=lot.terms["period_end"],
+        ended=booked.ended,
+        carried=booked.carried,
+        repaid=booked.repaid,
+        now=now,
+    )
+
+
+def plan_changed(
+    account: Account, invoice: Invoice, plan: Offer, change: int, now: datetime
+) -> None:
+    """Another plan in the middle of a period; `change` is what was really added or taken."""
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PLAN_CHANGED,
+        fact_key=f"invoice:{invoice.id}",
+        name=plan.name,
+        credits=change,
+        paid=invoice.amount_paid,
+        currency=invoice.currency,
+        now=now,
+    )
+
+
+def bought(account: Account, offer: Offer, pieces: int, key: str, event: Event) -> None:
+    """A pack or single generations."""
+    is_pack = offer.kind == Offer.Kind.PACK
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PURCHASE,
+        fact_key=key,
+        name=offer.name if pieces == 1 else f"{pieces} × {offer.name}",  # noqa: RUF001
+        credits=offer.credits * pieces if is_pack else 0,
+        tokens=0 if is_pack else pieces,
+        paid=number(event.object, "amount_total"),
+        currency=required(event.object, "currency"),
+        repaid=_booked(account.pk, key).repaid,
+        now=event.now,
+    )
+
+
+def payment_failed(account: Account, invoice: Invoice, event: Event) -> None:
+    """One attempt to collect an invoice failed; each attempt is told."""
+    attempt = number(event.object, "attempt_count", default=1)
+    next_attempt = event.object.get("next_payment_attempt")
+    lots = CreditLot.objects.filter(
+        account=account,
+        pool=Pool.SUBSCRIPTION,
+        terms__subscription=invoice.subscription_id,
+        expires_at__gt=event.now,
+    )
+    until = max((lot.expires_at.isoformat() for lot in lots if lot.expires_at), default="")
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PAYMENT_FAILED,
+        fact_key=f"invoice:{invoice.id}:attempt:{attempt}",
+        due=number(event.object, "amount_due"),
+        currency=invoice.currency,
+        attempt=attempt,
+        next_attempt=moment(next_attempt).isoformat() if next_attempt else "",
+        credits_until=until,
+        pay_url=_invoice_page(text(event.object, "hosted_invoice_url")),
+        now=event.now,
+    )
+
+
+def subscription_ended(account: Account, subscription_id: str, status: str, now: datetime) -> None:
+    """The plan is over, and its credits with it. First unpaid, then cancelled is told once."""
+    lots = CreditLot.objects.filter(account=account, terms__subscription=subscription_id)
+    newest = lots.order_by("-id").first()
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.SUBSCRIPTION_ENDED,
+        fact_key=f"{subscription_id}:{newest.source_key if newest else ''}",
+        unpaid=status == "unpaid",
+        ended=_booked(account.pk, subscription_id).ended,
+        now=now,
+    )
+
+
+def refunded(payment: Payment, event: Event) -> None:
+    """Money went back: how much in all, and what of the purchase went with it."""
+    purchase = _purchase(payment)
+    if purchase is None:
+        return
+    account, currency, effect = purchase
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.REFUND,
+        fact_key=f"refund:{payment.payment_intent}:{payment.refunded}",
+        paid=payment.amount,
+        back=payment.refunded,
+        currency=currency,
+        owed=account.owed,
+        now=event.now,
+        **effect,
+    )
+
+
+def dispute_opened(lot: CreditLot, event: Event) -> None:
+    """The credits of the purchase have been set aside."""
+    lot.refresh_from_db()
+    notices.queue(
+        account_id=lot.account_id,
+        kind=Kind.DISPUTE_OPENED,
+        fact_key=f"dispute:{required(event.object, 'id')}",
+        amount=number(event.object, "amount"),
+        currency=text(event.object, "currency") or lot.currency,
+        frozen=lot.frozen,
+        now=event.now,
+    )
+
+
+def dispute_closed(payment: Payment, event: Event) -> None:
+    """Lost (the money went back) or not (the credits are free again). Inquiries are not told."""
+    if text(event.object, "status").startswith("warning_"):
+        return
+    purchase = _purchase(payment)
+    if purchase is None:
+        return
+    account, _currency, effect = purchase
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.DISPUTE_CLOSED,
+        fact_key=f"dispute:{required(event.object, 'id')}",
+        lost=text(event.object, "status") == "lost",
+        owed=account.owed,
+        now=event.now,
+        **effect,
+    )
+
+
+def _purchase(payment: Payment) -> tuple[Account, str, dict[str, int]] | None:
+    """Whose the purchase is, its currency, and what was taken back of it so far."""
+    lot = CreditLot.objects.filter(source_key=payment.source_key).first()
+    if lot:
+        effect = {"taken": lot.clawed_back, "spent": lot.clawed_back_owed}
+        return Account.objects.get(pk=lot.account_id), lot.currency, effect
+    tokens = list(RetailToken.objects.filter(source_key__startswith=f"{payment.source_key}:"))
+    if not tokens:
+        return None
+    revoked = sum(token.state == RetailToken.State.REVOKED for token in tokens)
+    return Account.objects.get(pk=tokens[0].account_id), tokens[0].currency, {"revoked": revoked}
+
+
+def _booked(account_id: int, reference: str) -> Booked:
+    """What was just booked with this reference: the newest lines, as the account is locked."""
+    newest = queries.history(account_id=account_id)[:MOST_LINES]
+    lines = list(takewhile(lambda line: line.reference == reference, newest))
+
+    def sum_of(kind: LedgerEntry.Kind) -> int:
+        return sum(abs(line.amount) for line in lines if line.kind == kind)
+
+    carried = [line for line in lines if line.kind == EntryKind.ROLLOVER and line.amount > 0]
+    return Booked(
+        ended=sum_of(EntryKind.EXPIRE),
+        repaid=sum_of(EntryKind.REPAY),
+        carried=sum(line.amount for line in carried),
+    )
+
+
+def _invoice_page(url: str) -> str:
+    """The address, if it leads to Stripe (or its sandbox): a mail contains no other link."""
+    pages = [INVOICE_PAGES]
+    if settings.STRIPE_API_BASE:
+        pages.append(f"{settings.STRIPE_API_BASE}/")
+    return url if url.startswith(tuple(pages)) else ""
