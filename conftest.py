@@ -16,7 +16,8 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loo
 TABLES = [
     "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs",
     "procrastinate_workers", "generation_generation", "credits_retailtoken", "credits_ledgerentry",
-    "credits_hold", "credits_creditlot", "credits_inboxevent", "credits_payment",
+    "credits_hold", "credits_creditlot", "credits_inboxevent", "credits_refund",
+    "credits_refundedtotal", "credits_refundrequest", "credits_payment",
     "credits_subscription", "credits_checkoutstart", "credits_account", "credits_offer",
     "accounts_apikey", "billing_site_requestcount",
     "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",

@@ -17,27 +17,12 @@ from credits.models import (
     InboxEvent,
     LedgerEntry,
     Offer,
-    Payment,
     RetailToken,
     Subscription,
 )
 from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Looking only, for superusers too. Lists do not count millions of rows."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+from credits.payments import refund_admin  # noqa: F401 (payments, refunds, checkouts)
+from credits.read_only_admin import ReadOnlyAdmin
 
 
 @admin.register(Account)
@@ -149,13 +134,6 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     ordering = ("-id",)
     search_fields = ("subscription_id__exact", "=account__id")
-
-
-@admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
-    list_display = ("payment_intent", "source_key", "amount", "refunded", "lost")
-    ordering = ("-id",)
-    search_fields = ("payment_intent__exact", "source_key__exact")
 
 
 @admin.register(Offer)

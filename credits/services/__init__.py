@@ -12,7 +12,14 @@ from credits.services.accounts import (
     open_account,
     unfreeze_account,
 )
-from credits.services.corrections import Direction, adjust, claw_back, freeze_lot, unfreeze_lot
+from credits.services.corrections import (
+    Direction,
+    adjust,
+    claw_back,
+    freeze_lot,
+    reverse_claw_back,
+    unfreeze_lot,
+)
 from credits.services.errors import (
     AccountFrozen,
     CreditsError,
@@ -28,6 +35,7 @@ from credits.services.holds import capture, expire_due, hold, refund_spend, rele
 from credits.services.retail import (
     issue_retail_token,
     reserve_retail_token,
+    restore_retail_token,
     return_retail_token,
     revoke_retail_token,
     use_retail_token,
@@ -62,7 +70,9 @@ __all__ = [
     "release",
     "reserve_retail_token",
     "reset_subscription",
+    "restore_retail_token",
     "return_retail_token",
+    "reverse_claw_back",
     "revoke_retail_token",
     "spend",
     "unfreeze_account",

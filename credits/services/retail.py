@@ -100,6 +100,19 @@ def revoke_retail_token(*, source_key: str, now: datetime) -> RetailToken:
         return token
 
 
+def restore_retail_token(*, source_key: str, now: datetime) -> RetailToken:
+    """The refund failed: the revoked token is free again. Repeating changes nothing.
+
+    Raises RetailToken.DoesNotExist.
+    """
+    account_id = RetailToken.objects.values_list("account_id", flat=True).get(source_key=source_key)
+    with locked(account_id, now=now):
+        token = RetailToken.objects.get(source_key=source_key)
+        if token.state == State.REVOKED:
+            _move(token, State.REVOKED, State.AVAILABLE, settled_at=None)
+        return token
+
+
 def _free_token(books: Books) -> RetailToken:
     if books.status == Account.Status.FROZEN:
         raise AccountFrozen
