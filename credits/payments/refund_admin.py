@@ -130,8 +130,7 @@ class PaymentAdmin(ReadOnlyAdmin):
                 preview = refunding.preview(payment, amount, now=timezone.now())
             except refunding.NotRefundable as error:
                 problem = str(error)
-                form.data = form.data.copy()
-                form.data["key"] = uuid4().hex  # this one is refused for good
+                form.data = {**request.POST.dict(), "key": uuid4().hex}  # this one is refused
             except (SellingUnavailable, services.IdempotencyConflict) as error:
                 problem = str(error)
         return self._page(request, payment, form, preview=preview, problem=problem)

@@ -28,6 +28,7 @@ from credits.services.errors import (
     IdempotencyConflict,
     InsufficientCredits,
     InvalidAmount,
+    InvalidKey,
     RetailTokenUnavailable,
 )
 from credits.services.grants import end_subscription, grant, reset_subscription
@@ -52,6 +53,7 @@ __all__ = [
     "IdempotencyConflict",
     "InsufficientCredits",
     "InvalidAmount",
+    "InvalidKey",
     "RetailTokenUnavailable",
     "adjust",
     "attempt",

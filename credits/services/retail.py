@@ -9,6 +9,7 @@ from credits.services.errors import (
     AccountFrozen,
     IdempotencyConflict,
     RetailTokenUnavailable,
+    check_key,
     check_paid,
 )
 
@@ -27,9 +28,10 @@ def issue_retail_token(
     """One token for one payment. `amount_paid` is in minor units of `currency`.
 
     Raises IdempotencyConflict if the key made another account's token, InvalidAmount,
-    AccountNotFound.
+    InvalidKey, AccountNotFound.
     """
     check_paid(amount_paid)
+    check_key(source_key)
     with locked(account_id, now=now):
         token, _created = RetailToken.objects.get_or_create(
             source_key=source_key,

@@ -118,7 +118,7 @@ class TestARefund:
     def test_that_stripe_refuses_says_so_also_when_repeated(self, stripe_api, ask):
         stripe_api.refundable["pi_cs_1"] = 100  # made in the dashboard, its event is still to come
         for _ in range(2):
-            with pytest.raises(refunding.NotRefundable, match="Stripe refused .* greater than"):
+            with pytest.raises(refunding.NotRefundable, match=r"Stripe refused .* greater than"):
                 ask(500)
         assert len(stripe_api.asked(REFUNDS)) == 1
 
