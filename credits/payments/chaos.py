@@ -7,7 +7,8 @@ would. Every event goes through the signed webhook view and the inbox.
 Note [Nothing stays]
     Each run is one transaction on an account of its own that is rolled back, so it leaves no line
     in the ledger, a worker beside it sees nothing of it, and no existing account is touched. Ids
-    are rewritten all the same: the life may have been recorded on this very site.
+    are rewritten all the same: the life may have been recorded on this very site. The sandbox's
+    own price list (`price_list`) is on the site's price list as long as a run takes.
 """
 
 import json
@@ -23,9 +24,10 @@ from django.contrib.auth import get_user_model
 from django.db import transaction
 
 from credits import queries, services
-from credits.models import CreditLot, InboxEvent, Payment, RetailToken, Subscription
+from credits.models import CreditLot, InboxEvent, Offer, Payment, RetailToken, Subscription
 from credits.payments import inbox, intake
 from credits.payments.readers import Object, text
+from credits.payments.rules import RULES
 from credits.payments.self_delivery import NotTaken, signing
 
 Life = Sequence[Object]
@@ -34,6 +36,24 @@ KEPT = {"price", "product", "plan", "coupon", "promotion_code", "tax_rate", "acc
 REFERENCES = {"customer", "subscription", "invoice", "charge", "payment_intent", "refund"}
 ROUNDS = 10  # how often events that wait are tried again at the end
 ENDS = "customer.subscription.deleted"
+
+
+def price_list() -> list[Offer]:
+    """What the sandbox's life buys, whatever this site sells."""
+    kinds = Offer.Kind
+    return [
+        _offer("starter", kinds.PLAN, 900, credits=20, interval="month"),
+        _offer("pro", kinds.PLAN, 2900, credits=100, rollover_cap=20, interval="month"),
+        _offer("pack", kinds.PACK, 1500, credits=50),
+        _offer("single", kinds.RETAIL, 99),
+    ]
+
+
+def _offer(name: str, kind: str, amount: int, **more: Any) -> Offer:
+    return Offer(
+        slug=f"chaos-{name}", name=name, kind=kind, amount=amount, currency="usd",
+        stripe_price_id=f"price_chaos_{name}", active=False, **more,
+    )  # fmt: skip
 
 
 class BadLife(Exception):
@@ -55,8 +75,8 @@ def read_life(path: Path) -> Life:
     except (OSError, UnicodeDecodeError) as error:
         raise BadLife(f"{path} cannot be read: {error}") from error
     events = [_read(line, number) for number, line in enumerate(lines, start=1) if line.strip()]
-    if not events:
-        raise BadLife(f"{path} holds no events.")
+    if not any(event["type"] in RULES for event in events):
+        raise BadLife(f"{path} holds no events that a rule applies.")
     events.sort(key=lambda event: int(event["created"]))
     customer_of(events)
     return events
@@ -90,6 +110,7 @@ def deviations(life: Life, *, runs: int, seed: int) -> Iterator[Deviation]:
     Every second run of a life whose subscription ends stops before that end: what the renewals
     brought would be gone otherwise. Raises BadLife if not even the life as it was can be applied.
     """
+    life = [event for event in life if event["type"] in RULES]  # the others move nothing
     variants = [life, _until_the_end(life)]
     expected = [_played(variant, variant) for variant in variants]
     for end in expected:
@@ -147,6 +168,7 @@ class _Run:
     def __init__(self, life: Life, now: datetime) -> None:
         self.now, self.tag = now, f"_{uuid4().hex[:10]}"
         self.ids = set().union(*map(_ids, life))
+        Offer.objects.bulk_create(price_list())
         email = f"chaos{self.tag}@chaos.invalid"
         user = get_user_model().objects.create_user(email=email, is_active=False)
         self.account_id = services.open_account(user_id=user.pk, now=now).pk

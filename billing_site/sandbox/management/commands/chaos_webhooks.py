@@ -59,25 +59,7 @@ class Command(CreditsCommand):
             )
 
     def _sandbox_life(self) -> chaos.Life:
-        """Of the cheapest plan, a dearer one of the same kind, a pack and a single generation."""
-        offers = Offer.objects.filter(active=True).order_by("amount")
-        plans = list(offers.filter(kind=Offer.Kind.PLAN, amount__gt=0).exclude(stripe_price_id=""))
-        pack = offers.filter(kind=Offer.Kind.PACK, amount__gte=20).first()
-        single = offers.filter(kind=Offer.Kind.RETAIL, amount__gt=0).first()
-        pairs = [
-            (small, big)
-            for small in plans
-            for big in plans
-            if (small.interval, small.currency) == ("month", big.currency)
-            and big.interval == "month"
-            and small.amount < big.amount
-        ]
-        if not pairs or pack is None or single is None:
-            raise CommandError(
-                "The price list needs two monthly plans with a Stripe price, a pack and a single "
-                "generation: run manage.py init_pricing, or give a --file."
-            )
-        return sandbox_life.record(*map(_goods, (*pairs[0], pack, single)))
+        return sandbox_life.record(*map(_goods, chaos.price_list()))
 
     def _save(self, life: chaos.Life, path: Path) -> None:
         try:

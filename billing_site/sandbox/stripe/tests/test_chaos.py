@@ -7,17 +7,9 @@ import pytest
 from credits.models import Account, InboxEvent, LedgerEntry, Offer
 from credits.payments import money_back, refunds
 from credits.payments.rules import RULES
-from credits.payments.tests.conftest import offers
 from credits.tests.commands import run_command
 
-__all__ = ["offers"]
-
 pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def site(offers):
-    Offer.objects.filter(slug="pro").update(amount=2900)
 
 
 def chaos(*arguments):
@@ -26,10 +18,10 @@ def chaos(*arguments):
 
 class TestALifeOfTheSandbox:
     def test_ends_the_same_in_every_run_and_leaves_nothing(self):
-        ran = chaos("--runs", 6)
+        ran = chaos("--runs", 4)
         assert ran.refusal == ""
-        assert ran.summary.startswith("All 6 runs of ") and ran.summary.endswith("ended the same.")
-        for model in (Account, InboxEvent, LedgerEntry):
+        assert ran.summary.startswith("All 4 runs of ") and ran.summary.endswith("ended the same.")
+        for model in (Account, InboxEvent, LedgerEntry, Offer):
             assert not model.objects.exists()
 
     def test_has_everything_that_can_go_wrong_in_it(self, tmp_path):
@@ -57,7 +49,7 @@ class TestARuleThatMindsTheOrder:
         monkeypatch.setattr(money_back, "gone_back", gone_back)
 
     def test_is_caught_with_the_seed_that_repeats_it(self, newest_wins):
-        ran = chaos("--runs", 8, "--seed", 1)
+        ran = chaos("--runs", 4, "--seed", 1)
         assert "ended otherwise" in ran.refusal
         seed = ran.output.split()[1].strip(":")
         again = chaos("--runs", 1, "--seed", seed)
@@ -70,14 +62,14 @@ class TestARuleThatMindsTheOrder:
             return refunds._take_back(payment, event)
 
         monkeypatch.setitem(RULES, "refund.created", twice)
-        assert "ended otherwise" in chaos("--runs", 8, "--seed", 1).refusal
+        assert "ended otherwise" in chaos("--runs", 4, "--seed", 1).refusal
 
 
 class TestWhatIsRefused:
     @pytest.mark.parametrize(
         ("content", "sentence"),
         [
-            (b"", "holds no events"),
+            (b"", "no events"),
             (b"{", "Line 1 is not JSON"),
             (b"[1]", "Line 1 is not an event"),
             (b"\xff", "cannot be read"),
@@ -93,8 +85,9 @@ class TestWhatIsRefused:
         with file.open("w") as out:
             for number in (1, 2):
                 event = {
-                    "id": f"evt_{number}", "object": "event", "type": "x", "created": number,
-                    "livemode": False, "data": {"object": {"customer": f"cus_{number}"}},
+                    "id": f"evt_{number}", "object": "event", "type": "invoice.paid",
+                    "created": number, "livemode": False,
+                    "data": {"object": {"customer": f"cus_{number}"}},
                 }  # fmt: skip
                 out.write(json.dumps(event) + "\n")
         assert "names 2 (cus_1, cus_2)" in chaos("--file", file).refusal
@@ -105,10 +98,6 @@ class TestWhatIsRefused:
     def test_a_live_key(self, settings):
         settings.STRIPE_LIVE_MODE = True
         assert "live key" in chaos().refusal
-
-    def test_a_price_list_without_plans(self):
-        Offer.objects.filter(kind="plan").delete()
-        assert "init_pricing" in chaos().refusal
 
     @pytest.mark.parametrize("runs", [0, -1, 10**9])
     def test_a_number_of_runs_that_is_none(self, runs):
