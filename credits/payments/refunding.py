@@ -96,7 +96,7 @@ def refund(
         RefundRequest.objects.filter(pk=asked.pk, refund_id="").update(refusal=str(refusal))
         raise
     with transaction.atomic():
-        payment = Payment.objects.select_for_update().get(pk=payment_id)
+        payment = _locked(payment_id)
         money_back.note_refund(payment, _plain(made), now)
         RefundRequest.objects.filter(pk=asked.pk).update(refund_id=made.id)
     asked.refund_id = made.id
@@ -107,7 +107,7 @@ def refund(
 def _write_down(
     payment_id: int, amount: int, reason: str, actor: str, key: str, now: datetime
 ) -> RefundRequest:
-    payment = Payment.objects.select_for_update().get(pk=payment_id)
+    payment = _locked(payment_id)
     earlier = RefundRequest.objects.filter(key=key).first()
     if earlier is None:
         refuse(payment, amount, now=now)
@@ -117,6 +117,10 @@ def _write_down(
     if (earlier.payment_id, earlier.amount, earlier.reason) != (payment_id, amount, reason):
         raise services.IdempotencyConflict(key)
     return earlier
+
+
+def _locked(payment_id: int) -> Payment:
+    return Payment.objects.select_for_update().get(pk=payment_id)
 
 
 def _ask(client: stripe.StripeClient, asked: RefundRequest) -> stripe.Refund:

@@ -6,6 +6,7 @@ from functools import partial
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.urls import reverse
 
 from credits import queries, services
@@ -14,7 +15,7 @@ from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.payments.tests import events as stripe
 from credits.payments.tests.fake_stripe_api import selling
-from credits.tests.race import kinds, race
+from credits.tests.race import kinds, meet_before, race
 
 pytestmark = pytest.mark.django_db(transaction=True)
 REFUNDS = "POST /v1/refunds"
@@ -91,7 +92,15 @@ class TestARefund:
     def test_by_two_members_of_staff_is_never_more_than_is_left(self, stripe_api, ask):
         results = race(*[partial(ask, 300, key=letter * 32) for letter in "ab"])
         assert kinds(results) == {"RefundRequest": 1, "NotRefundable": 1}
-        assert stripe_api.refundable["pi_cs_1"] == 200
+        assert len(stripe_api.asked(REFUNDS)) == 1
+
+    def test_without_the_lock_two_would_ask_for_more(self, stripe_api, ask, monkeypatch):
+        if connection.vendor == "sqlite":
+            pytest.skip("BEGIN IMMEDIATE is the lock on SQLite: there is no clause to take away")
+        monkeypatch.setattr(refunding, "_locked", lambda pk: Payment.objects.get(pk=pk))
+        meet_before(monkeypatch, 2, RefundRequest.objects, "create")
+        race(*[partial(ask, 300, key=letter * 32) for letter in "ab"])
+        assert len(stripe_api.asked(REFUNDS)) == 2
 
     def test_with_the_key_of_another_is_refused(self, ask):
         ask(100)
@@ -130,6 +139,15 @@ class TestARefund:
             ask(500, key="b" * 32)  # nobody knows yet what has become of the first
         stripe_api.out_of_order = False
         assert ask(500).refund_id
+
+    def test_whose_answer_was_lost_is_known_by_its_event(self, at_stripe, stripe_api, ask):
+        stripe_api.out_of_order = True
+        with pytest.raises(SellingUnavailable):
+            ask(200)
+        obj = stripe.refund("9", "pi_cs_1", amount=200, made=at_stripe.now)
+        at_stripe.sends("refund.created", {**obj, "metadata": {"request": "a" * 32}})
+        assert ask(200).refund_id == "re_9"
+        assert at_stripe.balance.available == 30
 
 
 class TestAPreview:
