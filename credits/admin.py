@@ -8,7 +8,6 @@ from credits.models import (
     Hold,
     InboxEvent,
     LedgerEntry,
-    Payment,
     RetailToken,
     Subscription,
 )
@@ -21,6 +20,7 @@ from credits.staff import (  # noqa: F401 (registers their pages)
     offers,
     promotions,
     reconciliations,
+    refunds,
 )
 from credits.staff.base import ReadOnlyAdmin
 
@@ -101,10 +101,3 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     ordering = ("-id",)
     search_fields = ("subscription_id__exact", "=account__id")
-
-
-@admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
-    list_display = ("payment_intent", "source_key", "amount", "refunded", "lost")
-    ordering = ("-id",)
-    search_fields = ("payment_intent__exact", "source_key__exact")

@@ -69,6 +69,7 @@ def prove(
         *_wrong_pools(account, entries, lots),
         *_wrong_lots(lots, entries),
         *_wrong_holds(holds, entries),
+        *_wrong_debts(account, entries, lots),
         *_wrong_totals(totals),
     ]
     return totals, [f"account {account.pk}: {sentence}" for sentence in wrong]
@@ -114,7 +115,7 @@ def _wrong_lots(lots: list[CreditLot], entries: list[LedgerEntry]) -> Iterator[s
     clawed_back: Counter[int] = Counter()
     for entry in entries:
         sums[entry.lot_id] += entry.amount
-        if entry.kind == Kind.CLAW_BACK:
+        if entry.kind in (Kind.CLAW_BACK, Kind.RESTORE):
             clawed_back[entry.lot_id] -= entry.amount
         if entry.kind in (Kind.FREEZE, Kind.UNFREEZE):
             frozen[entry.lot_id] -= entry.amount
@@ -140,6 +141,16 @@ def _wrong_holds(holds: list[Hold], entries: list[LedgerEntry]) -> Iterator[str]
         expected = hold.amount if hold.state == Hold.State.OPEN else hold.captured
         if taken[hold.pk] != expected:
             yield f"hold {hold.pk} is {hold.state} for {expected}, its lines took {taken[hold.pk]}"
+
+
+def _wrong_debts(
+    account: Account, entries: list[LedgerEntry], lots: list[CreditLot]
+) -> Iterator[str]:
+    """What purchases made owed is owed still, or was paid: nothing else lowers a debt."""
+    made = sum(lot.clawed_back_owed for lot in lots)
+    paid = -sum(entry.amount for entry in entries if entry.kind == Kind.REPAY)
+    if made != account.owed + paid:
+        yield f"lots made {made} credits owed, {account.owed} are and {paid} were paid"
 
 
 def _wrong_totals(totals: Totals) -> Iterator[str]:
@@ -168,7 +179,7 @@ def _totals(
         held=sum(hold.amount for hold in holds if hold.state == Hold.State.OPEN),
         available=sum(getattr(account, f"{pool}_credits") for pool in Pool.values),
         expired=-lines[Kind.EXPIRE],
-        clawed_back=-lines[Kind.CLAW_BACK] - lines[Kind.REPAY],
+        clawed_back=-lines[Kind.CLAW_BACK] - lines[Kind.RESTORE] - lines[Kind.REPAY],
         frozen=sum(lot.frozen for lot in lots),
     )
 

@@ -202,6 +202,7 @@ class LedgerEntry(models.Model):
         EXPIRE = "expire", _("Expired")
         ROLLOVER = "rollover", _("Carried over")
         CLAW_BACK = "claw_back", _("Taken back after a refund")
+        RESTORE = "restore", _("Given back, the refund failed")
         REPAY = "repay", _("Paid off what was owed")
         FREEZE = "freeze", _("Set aside for a dispute")
         UNFREEZE = "unfreeze", _("Dispute over")
@@ -256,7 +257,7 @@ class RetailToken(models.Model):
         AVAILABLE = "available", _("Available")  # -> reserved | revoked
         RESERVED = "reserved", _("Reserved")  # -> used | available (the generation failed)
         USED = "used", _("Used")  # final
-        REVOKED = "revoked", _("Revoked")  # final: refunded
+        REVOKED = "revoked", _("Revoked")  # refunded -> available (the refund failed)
 
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="retail_tokens")
     state = models.CharField(max_length=9, choices=State.choices, default=State.AVAILABLE)
@@ -364,7 +365,10 @@ class Subscription(models.Model):
 
 
 class Payment(models.Model):
-    """Which purchase a payment paid for, and how much of it has gone back, in minor units."""
+    """Which purchase a payment paid for, and how much of it has gone back, in minor units.
+
+    `refunded` is what Refund and RefundedTotal add up to: payments/money_back.py.
+    """
 
     payment_intent = models.CharField(max_length=255, unique=True)
     source_key = models.CharField(max_length=255, help_text=_("Of the lot, or of its tokens."))
@@ -373,6 +377,7 @@ class Payment(models.Model):
     lost = models.BigIntegerField(default=0, help_text=_("In disputes."))
 
     class Meta:
+        permissions = [("refund_payment", _("Can refund payments"))]
         constraints = [
             models.CheckConstraint(
                 name="credits_payment_amounts",
@@ -382,6 +387,72 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.payment_intent} for {self.source_key}"
+
+
+class Refund(models.Model):
+    """One refund as Stripe last described it. It fails at most once, and for good."""
+
+    refund_id = models.CharField(max_length=255, unique=True)
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refunds")
+    amount = models.BigIntegerField(help_text=_("Minor units."))
+    made_at = models.DateTimeField(help_text=_("By Stripe."))
+    failed_at = models.DateTimeField(
+        null=True, help_text=_("When Stripe first said that it failed or was canceled.")
+    )
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="credits_refund_amount", condition=Q(amount__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return self.refund_id
+
+
+class RefundedTotal(models.Model):
+    """What a charge said, at one moment, of how much of it had gone back in all."""
+
+    payment = models.ForeignKey(
+        Payment, on_delete=models.PROTECT, related_name="refunded_totals", db_index=False
+    )
+    amount = models.BigIntegerField(help_text=_("Minor units."))
+    as_of = models.DateTimeField(help_text=_("By Stripe."))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="credits_refunded_total_once", fields=["payment", "amount", "as_of"]
+            ),
+            models.CheckConstraint(
+                name="credits_refunded_total_amount", condition=Q(amount__gte=0)
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.payment_id}"
+
+
+class RefundRequest(models.Model):
+    """Who on our side asked Stripe for a refund, and why. Written once; the id when it is known."""
+
+    payment = models.ForeignKey(Payment, on_delete=models.PROTECT, related_name="refund_requests")
+    amount = models.BigIntegerField(help_text=_("Minor units."))
+    reason = models.CharField(max_length=255)
+    actor = models.CharField(max_length=255)
+    key = models.CharField(max_length=64, unique=True, help_text=_("One for each form."))
+    refund_id = models.CharField(
+        max_length=255, blank=True, help_text=_("Empty unless Stripe took it.")
+    )
+    refusal = models.TextField(blank=True, help_text=_("Why Stripe refused it."))
+    created_at = models.DateTimeField()
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(name="credits_refund_request_amount", condition=Q(amount__gt=0)),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.amount} of {self.payment_id} by {self.actor}"
 
 
 class CheckoutStart(models.Model):

@@ -52,6 +52,7 @@ MALFORMED_JSON = ProblemType(400, "malformed_json", "The body is not a JSON obje
 BAD_REQUEST = ProblemType(
     400, "bad_request", "The request is broken", detail="The request cannot be read."
 )
+INVALID_AMOUNT = ProblemType(400, "invalid_amount", "This number of credits is not possible")
 NOT_AUTHENTICATED = ProblemType(401, "not_authenticated", "Not signed in")
 AUTHENTICATION_FAILED = ProblemType(401, "authentication_failed", "The API key is not valid")
 INSUFFICIENT_CREDITS = ProblemType(
@@ -93,6 +94,8 @@ PROBLEMS: dict[type[Exception], ProblemType] = {
     services.RetailTokenUnavailable: NO_RETAIL_TOKEN,
     services.AccountFrozen: ACCOUNT_FROZEN,
     services.IdempotencyConflict: IDEMPOTENCY_CONFLICT,
+    services.InvalidAmount: INVALID_AMOUNT,
+    services.InvalidKey: INVALID_REQUEST,
     # A lock that was waited for too long, a deadlock, a lost connection, a server that restarts.
     OperationalError: TEMPORARILY_UNAVAILABLE,
     InterfaceError: TEMPORARILY_UNAVAILABLE,

@@ -133,6 +133,7 @@ def offers() -> QuerySet[Offer]:
 def _story(lot: CreditLot, moved: dict[str, int]) -> LotStory:
     kind = LedgerEntry.Kind
     used = (kind.HOLD, kind.RELEASE, kind.REFUND, kind.ADJUST)
+    given_up = (kind.CLAW_BACK, kind.RESTORE, kind.REPAY)
     return LotStory(
         lot=lot,
         granted=lot.granted,
@@ -141,7 +142,7 @@ def _story(lot: CreditLot, moved: dict[str, int]) -> LotStory:
         used=sum(moved.get(name, 0) for name in used),
         expired=moved.get(kind.EXPIRE, 0),
         carried_over=moved.get(kind.ROLLOVER, 0),
-        clawed_back=moved.get(kind.CLAW_BACK, 0) + moved.get(kind.REPAY, 0),
+        clawed_back=sum(moved.get(name, 0) for name in given_up),
     )
 
 

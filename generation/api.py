@@ -58,6 +58,7 @@ PAYING = (
     problems.INSUFFICIENT_CREDITS,
     problems.ACCOUNT_FROZEN,
     problems.IDEMPOTENCY_CONFLICT,
+    problems.INVALID_AMOUNT,
     TOO_MANY_OPEN,
     *problems.WITH_BODY,
     *problems.EVERYWHERE,

@@ -92,14 +92,15 @@ def parse(body: str) -> InboxEvent:
         event = json.loads(body)
     except (ValueError, RecursionError):
         raise NotAnEvent("The body is not JSON.") from None
-    if not _has_shape(event):
+    if not has_shape(event):
         raise NotAnEvent("The body is not an event.")
     if event["livemode"] != settings.STRIPE_LIVE_MODE:
         raise NotAnEvent("The event is of the other mode (live or test) than this site's key.")
     return _row(event, body)
 
 
-def _has_shape(event: Any) -> bool:
+def has_shape(event: Any) -> bool:
+    """Whether it is an event as Stripe sends it, as far as the inbox needs it."""
     return (
         isinstance(event, dict)
         and event.get("object") == "event"

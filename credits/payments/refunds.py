@@ -2,21 +2,28 @@
 
 from credits import services
 from credits.models import CreditLot, InboxEvent, Payment, RetailToken
-from credits.payments import tell
+from credits.payments import money_back, tell
 from credits.payments.outcomes import Done, Event, Ignore, Wait
 from credits.payments.readers import number, required, text
 
 State = RetailToken.State
 
 
-def apply_refund(event: Event) -> Done:
-    """`charge.refunded`: the charge says how much went back in all, so order is no matter."""
+def apply_charge(event: Event) -> Done:
+    """`charge.refunded`: the charge says how much has gone back in all."""
     payment = _payment(event)
-    payment.refunded = max(payment.refunded, number(event.object, "amount_refunded"))
-    done = _take_back(payment, event)
-    if not done.waiting_for:
-        tell.refunded(payment, event)
-    return done
+    money_back.note_charge(payment, event)
+    return _settle_refunds(payment, event)
+
+
+def apply_refund(event: Event) -> Done:
+    """`refund.*`: one refund, which may fail days later: then what it took comes back."""
+    payment = _payment(event)
+    money_back.note_refund(payment, event.object, event.created_at)
+    if key := text(event.object, "metadata", "request"):  # of ours, whose answer may have been lost
+        asked = payment.refund_requests.filter(key=key, refund_id="")
+        asked.update(refund_id=required(event.object, "id"))
+    return _settle_refunds(payment, event)
 
 
 def apply_dispute_opened(event: Event) -> Done:
@@ -61,8 +68,16 @@ def apply_dispute_closed(event: Event) -> Done:
     return Done(reference, lot.account_id)
 
 
+def _settle_refunds(payment: Payment, event: Event) -> Done:
+    payment.refunded = money_back.gone_back(payment)
+    done = _take_back(payment, event)
+    if payment.refunded and not done.waiting_for:
+        tell.refunded(payment, event)
+    return done
+
+
 def _payment(event: Event) -> Payment:
-    """The payment that the charge or dispute belongs to, locked. Raises Wait, Ignore."""
+    """The payment that the charge, refund or dispute belongs to, locked. Raises Wait, Ignore."""
     payment_intent = text(event.object, "payment_intent")
     if not payment_intent:
         raise Ignore("The charge does not belong to a payment of this site.")
@@ -77,15 +92,19 @@ def _lot(payment: Payment) -> CreditLot | None:
 
 
 def _take_back(payment: Payment, event: Event) -> Done:
-    """Claws back the share of the purchase that the money going back stands for, rounded down."""
+    """The share of the purchase that the money gone back stands for is taken back, rounded down.
+
+    After a refund has failed it is less than before, and the difference comes back.
+    """
     payment.save(update_fields=["refunded", "lost"])
     back = min(payment.refunded + payment.lost, payment.amount)
     lot = _lot(payment)
     if lot is None:
         return _revoke(payment, back, event)
     total = lot.granted * back // payment.amount if payment.amount else 0
-    if total:
-        services.claw_back(
+    if total != lot.clawed_back:
+        change = services.claw_back if total > lot.clawed_back else services.reverse_claw_back
+        change(
             source_key=lot.source_key,
             total=total,
             reference=f"refund:{payment.payment_intent}:{back}",
@@ -106,13 +125,20 @@ def _refuse_decided(payment: Payment) -> None:
 
 
 def _revoke(payment: Payment, back: int, event: Event) -> Done:
-    """Revokes unused tokens, as many as the refund stands for. A used one stays used."""
-    tokens = list(RetailToken.objects.filter(source_key__startswith=f"{payment.source_key}:"))
+    """Revokes unused tokens, as many as the refund stands for. A used one stays used.
+
+    Tokens that were revoked for a refund which has failed are free again.
+    """
+    bought = RetailToken.objects.filter(source_key__startswith=f"{payment.source_key}:")
+    tokens = list(bought.order_by("pk"))
     if not tokens:
         _refuse_decided(payment)
         raise Wait(f"{payment.source_key} has not been delivered yet.")
     wanted = len(tokens) * back // payment.amount if payment.amount else 0
-    wanted -= sum(token.state == State.REVOKED for token in tokens)
+    revoked = [token for token in tokens if token.state == State.REVOKED]
+    wanted -= len(revoked)
+    for token in revoked[wanted:] if wanted < 0 else []:
+        services.restore_retail_token(source_key=token.source_key, now=event.now)
     free = [token for token in tokens if token.state == State.AVAILABLE]
     for token in free[: max(wanted, 0)]:
         services.revoke_retail_token(source_key=token.source_key, now=event.now)

@@ -20,7 +20,11 @@ RULES: dict[str, Callable[[Event], Done]] = {
     "customer.subscription.created": subscriptions.apply_change,
     "customer.subscription.updated": subscriptions.apply_change,
     "customer.subscription.deleted": subscriptions.apply_change,
-    "charge.refunded": refunds.apply_refund,
+    "charge.refunded": refunds.apply_charge,
+    "charge.refund.updated": refunds.apply_refund,
+    "refund.created": refunds.apply_refund,
+    "refund.updated": refunds.apply_refund,
+    "refund.failed": refunds.apply_refund,
     "charge.dispute.created": refunds.apply_dispute_opened,
     "charge.dispute.closed": refunds.apply_dispute_closed,
 }

@@ -21,7 +21,14 @@ from credits.services.adjustments import (
     request_adjustment,
 )
 from credits.services.audit_log import record_action
-from credits.services.corrections import Direction, adjust, claw_back, freeze_lot, unfreeze_lot
+from credits.services.corrections import (
+    Direction,
+    adjust,
+    claw_back,
+    freeze_lot,
+    reverse_claw_back,
+    unfreeze_lot,
+)
 from credits.services.errors import (
     AccountFrozen,
     AdjustmentSettled,
@@ -39,6 +46,7 @@ from credits.services.errors import (
     InvalidAdjustment,
     InvalidAmount,
     InvalidCode,
+    InvalidKey,
     OwnAdjustment,
     PromotionalCodeError,
     RetailTokenUnavailable,
@@ -50,6 +58,7 @@ from credits.services.promotions import create_codes, redeem_code, switch_off_co
 from credits.services.retail import (
     issue_retail_token,
     reserve_retail_token,
+    restore_retail_token,
     return_retail_token,
     revoke_retail_token,
     use_retail_token,
@@ -75,6 +84,7 @@ __all__ = [
     "InvalidAdjustment",
     "InvalidAmount",
     "InvalidCode",
+    "InvalidKey",
     "OwnAdjustment",
     "Preview",
     "PromotionalCodeError",
@@ -105,7 +115,9 @@ __all__ = [
     "request_adjustment",
     "reserve_retail_token",
     "reset_subscription",
+    "restore_retail_token",
     "return_retail_token",
+    "reverse_claw_back",
     "revoke_retail_token",
     "spend",
     "switch_off_code",

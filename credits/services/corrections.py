@@ -16,8 +16,9 @@ from credits.services.errors import (
     check_amount,
 )
 from credits.services.grants import add_lot, once
-from credits.services.holds import take_credits
+from credits.services.holds import extended_lot, take_credits
 
+TAKEN_BACK = [Kind.CLAW_BACK, Kind.RESTORE]
 SPENDING = [Kind.HOLD, Kind.RELEASE, Kind.REFUND, Kind.ADJUST, Kind.ROLLOVER, Kind.REPAY]
 
 
@@ -49,6 +50,28 @@ def claw_back(
             _take_back(books, lot, row, total, why)
             if frozen_at:
                 _freeze(books, lot, row, why, frozen_at)
+        return row
+
+
+def reverse_claw_back(
+    *, source_key: str, total: int, reference: str, now: datetime, actor: str = "system"
+) -> CreditLot:
+    """Refunds have failed: no more than `total` credits of the purchase stay taken back; 0 for all.
+
+    Undoes what claw_back did in the opposite order: what was forgiven first, then what it made
+    owed, then what it took. What had been paid of the debt goes back to the lots that paid it, the
+    last first. All of it is spendable again, unless a dispute holds the lot: where a lot has ended
+    meanwhile, in the current subscription lot's time, else for PROMOTIONAL_DAYS. Calling again with
+    the same or a larger total changes nothing.
+
+    Raises InvalidAmount, CreditLot.DoesNotExist.
+    """
+    check_amount(total, least=0)
+    why = Why(reference, actor, note="the refund failed")
+    with _locked_lot(source_key, now) as (books, row):
+        if total < row.clawed_back:
+            books.working_copy(row)  # so that the changes to the row are written
+            _undo(books, row, total, why)
         return row
 
 
@@ -163,13 +186,53 @@ def _locked_lot(source_key: str, now: datetime) -> Iterator[tuple[Books, CreditL
 
 def _take_back(books: Books, lot: OpenLot, row: CreditLot, total: int, why: Why) -> None:
     taken = min(lot.remaining, total - row.clawed_back)
-    still_missing = total - taken - _taken_out(row, [Kind.CLAW_BACK])
+    still_missing = total - taken - _taken_out(row, TAKEN_BACK)
     owed = max(0, min(still_missing, _taken_out(row, SPENDING)) - row.clawed_back_owed)
     row.clawed_back = total
     row.clawed_back_owed += owed
     books.owed += owed
     if taken or owed:
         books.post(Kind.CLAW_BACK, lot, -taken, why)
+
+
+def _undo(books: Books, row: CreditLot, total: int, why: Why) -> None:
+    undone = row.clawed_back - total
+    forgiven = row.clawed_back - row.clawed_back_owed - _taken_out(row, TAKEN_BACK)
+    undone -= min(undone, forgiven)
+    not_owed = min(undone, row.clawed_back_owed)
+    row.clawed_back = total
+    row.clawed_back_owed -= not_owed
+    still_owed = min(not_owed, books.owed)
+    books.owed -= still_owed
+    if still_owed:  # a line that moves nothing but what is owed, like the one that made it
+        books.post(Kind.CLAW_BACK, books.working_copy(row), 0, why)
+    _bring_back(books, row, undone - not_owed, Kind.RESTORE, why)
+    _undo_repayments(books, not_owed - still_owed, why)
+
+
+def _undo_repayments(books: Books, amount: int, why: Why) -> None:
+    """Gives `amount` credits that paid a debt back to the lots that they came from."""
+    lines = LedgerEntry.objects.filter(account_id=books.account_id, kind=Kind.REPAY)
+    paid = lines.values_list("lot").annotate(sum=-Sum("amount")).order_by("-lot")
+    for lot_id, most in paid:
+        portion = min(amount, most)
+        if portion:
+            _bring_back(books, CreditLot.objects.get(pk=lot_id), portion, Kind.REPAY, why)
+        amount -= portion
+
+
+def _bring_back(books: Books, row: CreditLot, amount: int, kind: Kind, why: Why) -> None:
+    """Credits return to their lot, or live on in another one if it has ended."""
+    if not amount:
+        return
+    lot = books.working_copy(row)
+    row = lot.row or row
+    books.post(kind, lot, amount, why)
+    if row.frozen_at:
+        _set_aside(books, lot, row, why)
+    elif lot.ended:
+        books.post(Kind.ROLLOVER, lot, -amount, why)
+        books.add_lot(Kind.ROLLOVER, extended_lot(books, row, amount, row.pk), why)
 
 
 def _taken_out(row: CreditLot, kinds: list[Kind]) -> int:
@@ -180,6 +243,10 @@ def _taken_out(row: CreditLot, kinds: list[Kind]) -> int:
 
 def _freeze(books: Books, lot: OpenLot, row: CreditLot, why: Why, since: datetime) -> None:
     row.frozen_at = since
+    _set_aside(books, lot, row, why)
+
+
+def _set_aside(books: Books, lot: OpenLot, row: CreditLot, why: Why) -> None:
     if lot.remaining:
         row.frozen += lot.remaining
         books.post(Kind.FREEZE, lot, -lot.remaining, why)

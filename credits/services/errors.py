@@ -3,6 +3,7 @@
 from credits.models import Hold
 
 MOST_CREDITS = 1_000_000_000  # in one operation: far above any offer, far below bigint
+MOST_KEY = 255  # characters, as wide as the columns
 MOST_PAID = 10**12  # minor units: the largest amounts Stripe knows (rupiah) have 12 digits
 
 
@@ -12,6 +13,10 @@ class CreditsError(Exception):
 
 class InvalidAmount(CreditsError, ValueError):
     """Credits are positive whole numbers up to MOST_CREDITS."""
+
+
+class InvalidKey(CreditsError, ValueError):
+    """A key or reference is empty or longer than the books can hold."""
 
 
 class InsufficientCredits(CreditsError):
@@ -121,6 +126,12 @@ def check_amount(amount: int, *, least: int = 1, most: int = MOST_CREDITS) -> No
     """Raises InvalidAmount unless `amount` is an int (not a bool) from `least` to `most`."""
     if type(amount) is not int or not least <= amount <= most:
         raise InvalidAmount(f"This must be a whole number from {least} to {most}.")
+
+
+def check_key(key: str, *, most: int = MOST_KEY) -> None:
+    """Raises InvalidKey unless `key` has from 1 to `most` characters."""
+    if not 1 <= len(key) <= most:
+        raise InvalidKey(f"A key has from 1 to {most} characters, not {len(key)}.")
 
 
 def check_paid(amount_paid: int) -> None:

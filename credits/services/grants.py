@@ -9,7 +9,15 @@ from django.db import IntegrityError
 
 from credits.books import Books, Kind, OpenLot, Why, locked
 from credits.models import CreditLot, Pool
-from credits.services.errors import IdempotencyConflict, check_amount, check_paid
+from credits.services.errors import (
+    MOST_KEY,
+    IdempotencyConflict,
+    check_amount,
+    check_key,
+    check_paid,
+)
+
+ROLLOVER = "rollover:"  # before the key of the period that the credits are carried into
 
 
 def grant(
@@ -31,11 +39,12 @@ def grant(
     `source_key` names the business fact that pays for it (`invoice:in_123`), never an event; it is
     good for one lot in the whole system. `amount_paid` is in minor units of `currency`.
 
-    Raises InvalidAmount, AccountNotFound, IdempotencyConflict (same key, other account, pool or
-    amount).
+    Raises InvalidAmount, InvalidKey, AccountNotFound, IdempotencyConflict (same key, other account,
+    pool or amount).
     """
     check_amount(amount)
     check_paid(amount_paid)
+    check_key(source_key)
     lot = CreditLot(
         pool=pool,
         granted=amount,
@@ -69,11 +78,12 @@ def reset_subscription(
     `period_end` plus SUBSCRIPTION_GRACE: the next payment arrives after the period has turned.
     Promotional and bulk credits are not touched.
 
-    Raises InvalidAmount, AccountNotFound, IdempotencyConflict.
+    Raises InvalidAmount, InvalidKey, AccountNotFound, IdempotencyConflict.
     """
     check_amount(amount)
     check_amount(rollover_cap, least=0)
     check_paid(amount_paid)
+    check_key(source_key, most=MOST_KEY - len(ROLLOVER))
     lot = CreditLot(
         pool=Pool.SUBSCRIPTION,
         granted=amount,
@@ -92,7 +102,7 @@ def reset_subscription(
             rest = CreditLot(
                 pool=Pool.SUBSCRIPTION,
                 granted=carried,
-                source_key=f"rollover:{source_key}",
+                source_key=f"{ROLLOVER}{source_key}",
                 expires_at=lot.expires_at,
             )
             books.add_lot(Kind.ROLLOVER, rest, why)

@@ -9,6 +9,7 @@ from datetime import datetime
 from functools import partial
 
 from django.db import IntegrityError
+from django.db.models import Sum
 
 from credits.books import Books, Kind, Why, locked
 from credits.models import Account, CreditLot, Hold, LedgerEntry, Pool, account_id_of
@@ -82,7 +83,7 @@ def capture(*, hold_id: int, now: datetime, amount: int | None = None) -> Hold:
         if wanted > found.amount:
             raise InvalidAmount(f"Hold {hold_id} is for {found.amount} credits, not {wanted}.")
         if found.state != Hold.State.OPEN:
-            if found.state == Hold.State.CAPTURED and found.captured == wanted:
+            if found.state == Hold.State.CAPTURED and _captured_at_first(found) == wanted:
                 return found
             raise HoldAlreadySettled(found)
         if wanted < found.amount:
@@ -224,6 +225,12 @@ def _locked_hold(hold_id: int, now: datetime) -> Iterator[tuple[Books, Hold]]:
         yield books, Hold.objects.get(pk=hold_id)
 
 
+def _captured_at_first(found: Hold) -> int:
+    """What the capture kept, whatever refund_spend has given back since."""
+    released = LedgerEntry.objects.filter(hold=found, kind=Kind.RELEASE)
+    return found.amount - (released.aggregate(sum=Sum("amount"))["sum"] or 0)
+
+
 def _settle(found: Hold, state: str, captured: int, now: datetime) -> Hold:
     found.state, found.captured, found.settled_at = state, captured, now
     found.save(update_fields=["state", "captured", "settled_at"])
@@ -271,7 +278,7 @@ def _return_to_lot(
     if not amount:
         return
     if lot.ended and not lapse and not row.frozen_at:
-        books.add_lot(kind, _extended_lot(books, row, amount, hold_id), why, hold_id)
+        books.add_lot(kind, extended_lot(books, row, amount, hold_id), why, hold_id)
         return
     books.post(kind, lot, amount, why, hold_id)
     if row.frozen_at:  # also after its end: disputed credits must not become spendable elsewhere
@@ -281,8 +288,11 @@ def _return_to_lot(
         books.post(Kind.EXPIRE, lot, -amount, why)
 
 
-def _extended_lot(books: Books, ended: CreditLot, amount: int, hold_id: int) -> CreditLot:
-    """A lot for credits that our failure kept from being used before their lot ended."""
+def extended_lot(books: Books, ended: CreditLot, amount: int, cause_id: int) -> CreditLot:
+    """A lot for credits that something other than their owner kept from being used in time.
+
+    `cause_id` is the hold or the lot that they come back from.
+    """
     current = None
     if ended.pool == Pool.SUBSCRIPTION:
         subscription = CreditLot.objects.filter(
@@ -293,5 +303,5 @@ def _extended_lot(books: Books, ended: CreditLot, amount: int, hold_id: int) -> 
         pool=Pool.SUBSCRIPTION if current else Pool.PROMOTIONAL,
         granted=amount,
         expires_at=current.expires_at if current else default_promotional_expiry(books.now),
-        source_key=f"return:{hold_id}:{books.sequence + 1}",
+        source_key=f"return:{cause_id}:{books.sequence + 1}",
     )

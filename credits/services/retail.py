@@ -9,6 +9,7 @@ from credits.services.errors import (
     AccountFrozen,
     IdempotencyConflict,
     RetailTokenUnavailable,
+    check_key,
     check_paid,
 )
 
@@ -27,9 +28,10 @@ def issue_retail_token(
     """One token for one payment. `amount_paid` is in minor units of `currency`.
 
     Raises IdempotencyConflict if the key made another account's token, InvalidAmount,
-    AccountNotFound.
+    InvalidKey, AccountNotFound.
     """
     check_paid(amount_paid)
+    check_key(source_key)
     with locked(account_id, now=now):
         token, _created = RetailToken.objects.get_or_create(
             source_key=source_key,
@@ -97,6 +99,19 @@ def revoke_retail_token(*, source_key: str, now: datetime) -> RetailToken:
         token = RetailToken.objects.get(source_key=source_key)
         if token.state != State.REVOKED:
             _move(token, State.AVAILABLE, State.REVOKED, settled_at=now)
+        return token
+
+
+def restore_retail_token(*, source_key: str, now: datetime) -> RetailToken:
+    """The refund failed: the revoked token is free again. Repeating changes nothing.
+
+    Raises RetailToken.DoesNotExist.
+    """
+    account_id = RetailToken.objects.values_list("account_id", flat=True).get(source_key=source_key)
+    with locked(account_id, now=now):
+        token = RetailToken.objects.get(source_key=source_key)
+        if token.state == State.REVOKED:
+            _move(token, State.REVOKED, State.AVAILABLE, settled_at=None)
         return token
 
 

@@ -139,6 +139,11 @@ class Customer:
             source_key=lot.source_key, total=total, reference="refund:ch_1", now=self.now
         )
 
+    def reverse_claw_back(self, lot: CreditLot, total: int) -> CreditLot:
+        return services.reverse_claw_back(
+            source_key=lot.source_key, total=total, reference="refund:ch_1", now=self.now
+        )
+
     def freeze(self, lot: CreditLot) -> CreditLot:
         return services.freeze_lot(
             source_key=lot.source_key, reference="dispute:du_1", now=self.now

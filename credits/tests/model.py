@@ -34,6 +34,7 @@ class Lot:
     owed: int = 0
     taken_back: int = 0
     expired: int = 0
+    repaid: int = 0
 
     @property
     def elsewhere(self) -> int:
@@ -48,6 +49,7 @@ class Hold:
     credits: list[tuple[Lot, int]]
     state: str = "open"
     captured: int = 0
+    kept: int = 0
     pk: int = 0
 
 
@@ -83,6 +85,7 @@ class Model:
         payment = min(self.owed, amount)
         self.owed -= payment
         lot.remaining -= payment
+        lot.repaid += payment
         return lot
 
     def renew(self, key: str, amount: int, period_end: datetime, cap: int) -> None:
@@ -132,11 +135,11 @@ class Model:
     def capture(self, hold: Hold, amount: int) -> None:
         if amount > hold.amount:
             raise InvalidAmount
-        if hold.state == "captured" and hold.captured == amount:
+        if hold.state == "captured" and hold.kept == amount:
             return
         self._must_be_open(hold)
         self._give_back(hold, hold.amount - amount, lapse=False)
-        hold.state, hold.captured = "captured", amount
+        hold.state, hold.captured, hold.kept = "captured", amount, amount
 
     def release(self, hold: Hold, *, by_customer: bool) -> None:
         if hold.state == "released":
@@ -211,6 +214,32 @@ class Model:
             "only what has ended is forgiven, nothing is taken twice"
         )
 
+    def reverse(self, lot: Lot, total: int) -> None:
+        """In the opposite order: forgiven, owed, taken."""
+        undone = max(0, lot.demanded - total)
+        lot.demanded -= undone
+        undone -= min(undone, lot.demanded + undone - lot.taken_back - lot.owed)
+        not_owed = min(undone, lot.owed)
+        lot.owed -= not_owed
+        lot.taken_back -= undone - not_owed
+        self._bring_back(lot, undone - not_owed)
+        had_been_paid = max(0, not_owed - self.owed)
+        self.owed -= not_owed - had_been_paid
+        for payer in self.lots[::-1]:
+            portion = min(had_been_paid, payer.repaid)
+            payer.repaid -= portion
+            had_been_paid -= portion
+            self._bring_back(payer, portion)
+        assert not had_been_paid
+
+    def _bring_back(self, lot: Lot, amount: int) -> None:
+        if lot.disputed:
+            lot.frozen += amount
+        elif lot.ends > self.now:
+            lot.remaining += amount
+        elif amount:
+            self._extend(lot, amount)
+
     def freeze(self, lot: Lot) -> None:
         lot.disputed = True
         lot.frozen, lot.remaining = lot.frozen + lot.remaining, 0
@@ -225,7 +254,7 @@ class Model:
 
     def remove(self, pool: str, amount: int) -> None:
         hold = self._take(amount, NEVER, [pool])
-        hold.state, hold.captured = "captured", amount
+        hold.state, hold.captured, hold.kept = "captured", amount, amount
 
     # Retail tokens
 
@@ -249,6 +278,10 @@ class Model:
         if token[0] not in {"available", "revoked"}:
             raise RetailTokenUnavailable
         token[0] = "revoked"
+
+    def restore(self, token: list[str]) -> None:
+        if token[0] == "revoked":
+            token[0] = "available"
 
     def _move(self, token: list[str], state: str, reference: str) -> None:
         token[:2] = [state, reference]

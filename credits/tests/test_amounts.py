@@ -104,3 +104,23 @@ def test_the_largest_amount_goes_through_everything(customer):
 def test_the_refusal_says_what_would_be_right(customer):
     with pytest.raises(services.InvalidAmount, match="whole number from 1 to 1000000000"):
         customer.grant(0)
+
+
+class TestKeys:
+    """What is longer than its column is refused by name, on every database."""
+
+    @pytest.mark.parametrize("key", ["", "k" * 256])
+    def test_of_a_grant_and_of_a_token(self, customer, key):
+        with pytest.raises(services.InvalidKey):
+            customer.grant(1, source_key=key)
+        with pytest.raises(services.InvalidKey):
+            customer.buy_token(source_key=key)
+
+    def test_of_a_renewal_leave_room_for_what_is_carried_over(self, customer):
+        customer.renew(10)
+        with pytest.raises(services.InvalidKey, match="246"):
+            customer.renew(10, rollover_cap=5, source_key="k" * 247)
+
+        customer.renew(10, rollover_cap=5, source_key="k" * 246)
+
+        assert customer.pools == (15, 0, 0)

@@ -21,7 +21,8 @@ def busy(customer):
     customer.capture(held, 25)
     customer.hold(20)
     customer.renew(50, rollover_cap=5)
-    customer.claw_back(month, 80)
+    customer.claw_back(month, 90)
+    customer.reverse_claw_back(month, 80)
     customer.release(customer.hold(3))
     customer.freeze(pack)
     customer.grant(500)
@@ -220,6 +221,15 @@ class TestTamperingWithLotsAndHolds:
         sql(f"UPDATE credits_creditlot SET {change}")
 
         assert any(f"lot {lot.pk}: " in sentence for sentence in found(customer))
+
+    def test_a_debt_that_no_purchase_made_is_found(self, customer):
+        lot = customer.grant(10)
+        customer.spend(10)
+        customer.claw_back(lot, 6)
+
+        sql("UPDATE credits_creditlot SET clawed_back_owed = 2")
+
+        assert any("lots made 2 credits owed, 6 are" in sentence for sentence in found(customer))
 
     def test_a_lot_in_another_pool_is_found(self, busy):
         lot = CreditLot.objects.filter(pool="bulk", remaining__gt=0).last()

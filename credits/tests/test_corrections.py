@@ -140,6 +140,70 @@ class TestClawBackIsCumulative:
         assert (customer.pools, customer.owed) == ((0, 0, 0), 0)
 
 
+class TestAClawBackOfARefundThatFailed:
+    def test_gives_back_what_it_took(self, customer):
+        pack = customer.grant(100)
+        customer.claw_back(pack, 70)
+
+        for total in (30, 30, 50):
+            customer.reverse_claw_back(pack, total)
+
+        assert customer.lines()[1:] == ["claw_back -70", "restore 40"]
+
+    def test_lowers_what_it_made_owed_first(self, customer):
+        pack = customer.grant(100)
+        customer.spend(60)
+        customer.claw_back(pack, 100)
+
+        customer.reverse_claw_back(pack, 50)
+        assert (left(pack), customer.owed) == (0, 10)
+        customer.reverse_claw_back(pack, 0)
+        assert (left(pack), customer.owed) == (40, 0)
+
+    def test_gives_a_paid_debt_back_to_the_lots_that_paid_it(self, customer):
+        pack = customer.grant(100)
+        customer.spend(60)
+        customer.claw_back(pack, 100)
+        first, second = customer.grant(50), customer.grant(50)
+
+        customer.reverse_claw_back(pack, 0)
+
+        assert (left(pack), left(first), left(second)) == (40, 50, 50)
+
+    def test_brings_back_nothing_that_had_been_forgiven(self, customer):
+        gift = customer.gift(100, days=1)
+        customer.wait(days=2)
+        customer.claw_back(gift, 100)
+
+        customer.reverse_claw_back(gift, 0)
+
+        assert customer.balance.available == 0
+
+    def test_keeps_credits_spendable_whose_lot_has_ended_meanwhile(self, customer):
+        month = customer.renew(100)
+        customer.claw_back(month, 100)
+        customer.renew(20)
+
+        customer.reverse_claw_back(month, 0)
+
+        assert customer.pools == (120, 0, 0)
+
+    def test_can_be_clawed_back_once_more(self, customer):
+        pack = customer.grant(100)
+        customer.spend(60)
+        customer.claw_back(pack, 100)
+        customer.grant(60)  # pays it
+        customer.reverse_claw_back(pack, 0)
+
+        customer.claw_back(pack, 100)
+
+        assert (left(pack), customer.owed, customer.pools) == (0, 60, (0, 0, 60))
+
+    def test_below_nothing_is_refused(self, customer):
+        with pytest.raises(services.InvalidAmount):
+            customer.reverse_claw_back(customer.grant(10), -1)
+
+
 class TestCreditsThatComeBackAfterAClawBack:
     def test_pay_what_was_demanded_of_them_first(self, customer):
         pack = customer.grant(100)

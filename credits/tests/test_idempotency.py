@@ -155,6 +155,17 @@ class TestSettlingAgain:
 
         assert customer.capture(held, 3).settled_at == first.settled_at
 
+    @pytest.mark.parametrize("kept", [3, 4])
+    def test_capture_is_still_known_after_its_credits_were_given_back(self, customer, kept):
+        customer.grant(10)
+        held = customer.capture(customer.hold(4), kept)
+        customer.refund(held)
+
+        assert customer.capture(held, kept).pk == held.pk
+        with pytest.raises(services.HoldAlreadySettled):
+            customer.capture(held, kept - 1)
+        assert customer.balance.available == 10
+
     def test_release_changes_nothing(self, customer, nothing_moves):
         customer.grant(10)
         held = customer.hold(4)
@@ -173,6 +184,16 @@ class TestSettlingAgain:
 
 
 class TestCorrectingAgain:
+    def test_reverse_claw_back_changes_nothing(self, customer, nothing_moves):
+        pack = customer.grant(10)
+        customer.spend(8)
+        customer.claw_back(pack, 6)
+        customer.reverse_claw_back(pack, 2)
+        nothing_moves()
+
+        customer.reverse_claw_back(pack, 2)
+        customer.reverse_claw_back(pack, 5)
+
     def test_claw_back_changes_nothing(self, customer, nothing_moves):
         pack = customer.grant(10)
         customer.spend(8)

@@ -221,6 +221,18 @@ class Machine(RuleBasedStateMachine):
         )  # fmt: skip
 
     @has_lots
+    @rule(number=which, total=st.integers(0, 60))
+    def reverse_claw_back(self, number: int, total: int) -> None:
+        """A refund has failed; mostly of a purchase that has been clawed back."""
+        refunded = [lot for lot in self.model.lots if lot.demanded and lot.key != "return"]
+        lot = refunded[number % len(refunded)] if refunded else self.lot(number)
+        total %= lot.demanded + 1
+        self.same(
+            lambda: self.model.reverse(lot, total),
+            services.reverse_claw_back, source_key=lot.key, total=total, reference="refund",
+        )  # fmt: skip
+
+    @has_lots
     @rule(number=which)
     def dispute(self, number: int) -> None:
         """Opened, or over if there was one."""
@@ -250,7 +262,10 @@ class Machine(RuleBasedStateMachine):
 
     # Retail tokens
 
-    @rule(number=which, action=st.sampled_from(["buy", "reserve", "use", "return", "revoke"]))
+    @rule(
+        number=which,
+        action=st.sampled_from(["buy", "reserve", "use", "return", "revoke", "restore"]),
+    )
     def retail(self, number: int, action: str) -> None:
         if action == "buy":
             self.buy_token()
@@ -258,7 +273,10 @@ class Machine(RuleBasedStateMachine):
             self.reserve_token()
         elif self.model.tokens:
             token = self.model.tokens[number % len(self.model.tokens)]
-            self.revoke(token) if action == "revoke" else self.end(token[1], action)
+            if action in ("revoke", "restore"):
+                self.refunded(token, action)
+            else:
+                self.end(token[1], action)
 
     def buy_token(self) -> None:
         key = next(self.keys)
@@ -283,10 +301,10 @@ class Machine(RuleBasedStateMachine):
             return  # it is free: there is no generation to end
         self.same(lambda: model(reference), service, account_id=self.id, reference=reference)
 
-    def revoke(self, token: list[str]) -> None:
-        self.same(
-            lambda: self.model.revoke(token), services.revoke_retail_token, source_key=token[2]
-        )
+    def refunded(self, token: list[str], action: str) -> None:
+        model = self.model.revoke if action == "revoke" else self.model.restore
+        service = getattr(services, f"{action}_retail_token")
+        self.same(lambda: model(token), service, source_key=token[2])
 
     # Again, and asked about afterwards
 

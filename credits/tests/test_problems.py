@@ -53,6 +53,8 @@ class TestDocument:
         ("error", "status", "code"),
         [
             (services.RetailTokenUnavailable("None left."), 402, "no_retail_token"),
+            (services.InvalidAmount("Too many."), 400, "invalid_amount"),
+            (services.InvalidKey("Too long."), 400, "invalid_request"),
             (services.AccountFrozen(), 403, "account_frozen"),
             (services.IdempotencyConflict("k"), 409, "idempotency_conflict"),
             (exceptions.NotAuthenticated(), 401, "not_authenticated"),

@@ -16,16 +16,18 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from credits import proofs, proofs_without_lock, queries, services
 from credits.models import Account
+from credits.payments.proof import one_event_eight_times
 from credits.proofs import Cast, Proof, ProofNotPossible, at_once
 from credits.tests.commands import run_command
 from credits.tests.mariadb import MariaDBMissing, private_mariadb
 
+ALL_PROOFS = [*proofs.PROOFS, proofs.one_event_proof(one_event_eight_times)]
 real_commits = pytest.mark.django_db(transaction=True)
 
 
 @real_commits
 class TestProofs:
-    @pytest.mark.parametrize("proof", proofs.PROOFS, ids=lambda proof: proof.name)
+    @pytest.mark.parametrize("proof", ALL_PROOFS, ids=lambda proof: proof.name)
     def test_holds(self, proof: Proof, now: datetime) -> None:
         assert proof.run(Cast(now)) == proof.expected
 
@@ -115,7 +117,7 @@ class TestCommand:
 
         ran = run_command("prove_atomicity")
 
-        assert ran.refusal == "1 of 2 results are not what they must be."
+        assert ran.refusal == "1 of 3 results are not what they must be."
         assert ran.output.splitlines()[2].split()[:9] == [
             "two", "packs", "0", "+", "3", "left", "0", "+", "400",
         ]  # fmt: skip

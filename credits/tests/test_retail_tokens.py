@@ -203,3 +203,19 @@ class TestRevoke:
     def test_of_an_unknown_payment_is_refused(self, customer):
         with pytest.raises(RetailToken.DoesNotExist):
             services.revoke_retail_token(source_key="checkout:never", now=customer.now)
+
+
+def test_a_token_whose_refund_failed_is_free_again_once(customer, now):
+    token = customer.buy_token()
+    services.revoke_retail_token(source_key=token.source_key, now=now)
+    for _ in range(2):
+        restored = services.restore_retail_token(source_key=token.source_key, now=now)
+        assert (restored.state, restored.settled_at) == (RetailToken.State.AVAILABLE, None)
+
+
+def test_a_used_token_is_never_freed_by_a_failed_refund(customer, now):
+    token = customer.buy_token()
+    customer.reserve("g")
+    customer.use("g")
+    restored = services.restore_retail_token(source_key=token.source_key, now=now)
+    assert restored.state == RetailToken.State.USED

@@ -9,7 +9,7 @@ from rest_framework.test import APIClient
 
 from credits.models import Account, Hold, LedgerEntry
 from generation import services
-from generation.models import Generation
+from generation.models import Generation, OperationPrice
 from generation.tests.cast import finish, give, start
 
 pytestmark = pytest.mark.django_db
@@ -236,3 +236,8 @@ class TestSession:
     @override_settings(ALLOWED_HOSTS=["example.com"])
     def test_of_another_host_gets_nothing(self, signed_in):
         assert signed_in.get(URL, headers={"Host": "evil.example"}).status_code == 400
+
+
+def test_a_price_that_no_account_could_pay_is_a_problem_and_no_crash(client, now):
+    OperationPrice.objects.create(operation="text", version=9, cost=2_000_000_000, created_at=now)
+    assert refused(client, GOOD)["code"] == "invalid_amount"

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from credits import proofs, proofs_without_lock
 from credits.management.base import CreditsCommand
+from credits.payments.proof import one_event_eight_times
 
 ROW = "{name:<42}{expected:<35}{actual:<35}{verdict:<6}{time:>7}"
 
@@ -40,11 +41,12 @@ class Command(CreditsCommand):
             raise CommandError(str(error)) from error
 
     def _run(self) -> None:
-        results = [*self._show(proofs.run_all(timezone.now()))]
+        repeated = [proofs.one_event_proof(one_event_eight_times)]
+        results = [*self._show(proofs.run_all(timezone.now(), repeated))]
         missed = sum(not result.holds for result in results)
         if missed:
             raise CommandError(f"{missed} of {len(results)} results are not what they must be.")
-        self.stdout.write(f"All {len(proofs.PROOFS)} proofs hold, and the books balance.")
+        self.stdout.write(f"All {len(results) - 1} proofs hold, and the books balance.")
 
     def _run_naive(self) -> None:
         with proofs_without_lock.throwaway_table():

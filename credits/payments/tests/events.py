@@ -129,6 +129,20 @@ def charge(payment_intent: str, *, amount: int, refunded: int) -> dict[str, Any]
     }
 
 
+def refund(
+    number: str, payment_intent: str, *, amount: int, made: datetime, status: str = "succeeded"
+) -> dict[str, Any]:
+    return {
+        "id": f"re_{number}",
+        "object": "refund",
+        "payment_intent": payment_intent,
+        "charge": f"ch_{payment_intent}",
+        "amount": amount,
+        "status": status,
+        "created": int(made.timestamp()),
+    }
+
+
 def dispute(payment_intent: str, *, status: str, amount: int) -> dict[str, Any]:
     return {
         "id": f"du_{payment_intent}",

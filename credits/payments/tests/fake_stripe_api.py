@@ -5,6 +5,7 @@ other parameters, and keeps lookup keys unique.
 """
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -41,6 +42,7 @@ class FakeStripe:
     requests: list[tuple[str, Params]] = field(default_factory=list)
     keys: list[str] = field(default_factory=list)
     objects: dict[str, dict[str, Any]] = field(default_factory=dict)
+    refundable: dict[str, int] = field(default_factory=dict)  # payment intent -> what is left
     answers: dict[str, tuple[Params, dict[str, Any]]] = field(default_factory=dict)
     lock: Lock = field(default_factory=Lock)
 
@@ -78,6 +80,8 @@ class FakeStripe:
             return {"object": "list", "data": [], "has_more": False, "url": f"/v1/{path}"}
         if path == "billing_portal/sessions":
             return self._keep("bps", "billing_portal.session", params, url="/portal")
+        if path == "refunds":
+            return self._refund(params)
         if path == "checkout/sessions":
             return self._keep("cs", "checkout.session", params, url="/pay", status="open")
         if path.startswith("checkout/sessions/"):
@@ -120,6 +124,15 @@ class FakeStripe:
         wanted = params["lookup_keys[0]"]
         found = [price for price in self.made("price") if price["lookup_key"] == wanted]
         return {"object": "list", "data": found, "has_more": False, "url": "/v1/prices"}
+
+    def _refund(self, params: Params) -> dict[str, Any]:
+        payment, amount = params["payment_intent"], int(params["amount"])
+        if amount > self.refundable.get(payment, 0):
+            message = f"Refund amount ({amount}) is greater than unrefunded amount"
+            raise Refused(400, "invalid_request_error", "", message)
+        self.refundable[payment] -= amount
+        more = {"amount": amount, "status": "succeeded", "created": int(time.time())}
+        return self._keep("re", "refund", params, payment_intent=payment, **more)
 
     def _session(self, session_id: str, verb: str = "") -> dict[str, Any]:
         session = self._find(session_id)

@@ -22,6 +22,35 @@ SHUFFLES = int(os.environ.get("SHUFFLES") or (240 if os.environ.get("CI") else 8
 DAY = timedelta(days=1)
 
 
+def failed_refunds(start):
+    """Of two refunds of a pack one fails and another is made; that of a token fails as well."""
+
+    def refund(number, purchase, amount, **changes):
+        changes.setdefault("made", start + 4 * DAY)
+        return stripe.refund(number, f"pi_cs_{purchase}", amount=amount, **changes)
+
+    def charge(purchase, refunded):
+        return stripe.charge(f"pi_cs_{purchase}", amount=500, refunded=refunded)
+
+    failed = refund("1", "4", 200, status="failed")
+    third = refund("3", "4", 100, made=start + 9 * DAY)
+    token = refund("4", "5", 500, status="canceled")
+    return [
+        ("checkout.session.completed", stripe.session("4", offer="pack-50"), start + DAY),
+        ("checkout.session.completed", stripe.session("5", offer="single"), start + DAY),
+        ("refund.created", refund("1", "4", 200), start + 4 * DAY),
+        ("charge.refunded", charge("4", 200), start + 4 * DAY),
+        ("refund.updated", refund("2", "4", 50, made=start + 5 * DAY), start + 5 * DAY),
+        ("charge.refunded", charge("4", 250), start + 5 * DAY),
+        ("refund.updated", failed, start + 8 * DAY),
+        ("refund.failed", failed, start + 8 * DAY),
+        ("refund.created", third, start + 9 * DAY),
+        ("charge.refunded", charge("4", 150), start + 9 * DAY),
+        ("charge.refunded", charge("5", 500), start + 4 * DAY),
+        ("charge.refund.updated", token, start + 5 * DAY),
+    ]
+
+
 def life(start, version, *, ends):
     """Two periods, an upgrade, packs, a token, refunds, disputes; then perhaps the end."""
 
@@ -53,6 +82,7 @@ def life(start, version, *, ends):
         ("charge.refunded", stripe.charge("pi_cs_1", amount=500, refunded=100), start + 4 * DAY),
         ("charge.refunded", stripe.charge("pi_cs_1", amount=500, refunded=300), start + 5 * DAY),
         ("charge.refunded", stripe.charge("pi_cs_3", amount=500, refunded=500), start + 6 * DAY),
+        *failed_refunds(start),
         (
             "charge.dispute.created",
             stripe.dispute("pi_cs_2", status="needs_response", amount=500),
@@ -93,7 +123,9 @@ def play(events, now):
         "pools": balance.pools,
         "owed": balance.owed,
         "packs": list(lots.values_list("source_key", "remaining", "clawed_back", "frozen")),
-        "tokens": list(RetailToken.objects.filter(account=account).values_list("state", flat=True)),
+        "tokens": sorted(
+            RetailToken.objects.filter(account=account).values_list("state", flat=True)
+        ),
         "subscription": Subscription.objects.get(account=account).status,
         "unsettled": [
             f"{row.type} {row.reason}" for row in InboxEvent.objects.exclude(next_attempt_at=None)
@@ -115,8 +147,8 @@ def test_a_life_ends_the_same_in_every_order(version, ends, now, offers):
     events = life(start, version, ends=ends)
     expected = play_and_forget(events, now)
     assert expected["unsettled"] == []
-    assert expected["tokens"] == ["revoked"]
-    assert expected["pools"]["bulk"] == 50 - 30 + 50
+    assert expected["tokens"] == ["available", "revoked"]
+    assert expected["pools"]["bulk"] == 50 - 30 + 50 + 50 - 15
     assert expected["subscription"] == ("canceled" if ends else "active")
     seed = random.randrange(10**6)
     dice = random.Random(seed)
