@@ -6,7 +6,8 @@ from billing_site.sandbox.stripe.resources import (
     hosted,
     payments,
     platform,
+    schedules,
     subscriptions,
 )
 
-__all__ = ["catalogue", "customers", "hosted", "payments", "platform", "subscriptions"]
+__all__ = ["catalogue", "customers", "hosted", "payments", "platform", "schedules", "subscriptions"]
