@@ -17,7 +17,7 @@ TABLES = [
     "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs",
     "procrastinate_workers", "generation_generation", "credits_retailtoken", "credits_ledgerentry",
     "credits_hold", "credits_creditlot", "credits_inboxevent", "credits_payment",
-    "credits_subscription", "credits_checkoutstart", "credits_account", "credits_offer",
+    "credits_subscription", "credits_planschedule", "credits_planclick", "credits_checkoutstart", "credits_account", "credits_offer",
     "accounts_apikey", "billing_site_requestcount",
     "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",
     "accounts_user_groups", "accounts_user_user_permissions", "accounts_user",

@@ -8,7 +8,7 @@ bring raises Wait; one that has nothing to do raises Ignore.
 
 from collections.abc import Callable
 
-from credits.payments import invoices, purchases, refunds, subscriptions
+from credits.payments import invoices, purchases, refunds, schedules, subscriptions
 from credits.payments.outcomes import Done, Event, Ignore
 
 RULES: dict[str, Callable[[Event], Done]] = {
@@ -19,6 +19,14 @@ RULES: dict[str, Callable[[Event], Done]] = {
     "customer.subscription.created": subscriptions.apply_change,
     "customer.subscription.updated": subscriptions.apply_change,
     "customer.subscription.deleted": subscriptions.apply_change,
+    "customer.subscription.pending_update_applied": subscriptions.apply_change,
+    "customer.subscription.pending_update_expired": subscriptions.apply_change,
+    "subscription_schedule.created": schedules.apply_schedule,
+    "subscription_schedule.updated": schedules.apply_schedule,
+    "subscription_schedule.released": schedules.apply_schedule,
+    "subscription_schedule.canceled": schedules.apply_schedule,
+    "subscription_schedule.completed": schedules.apply_schedule,
+    "subscription_schedule.aborted": schedules.apply_schedule,
     "charge.refunded": refunds.apply_refund,
     "charge.dispute.created": refunds.apply_dispute_opened,
     "charge.dispute.closed": refunds.apply_dispute_closed,

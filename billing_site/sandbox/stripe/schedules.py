@@ -50,6 +50,8 @@ def update(store: Store, schedule: Object, params: Params) -> None:
 
 def _phases(store: Store, schedule: Object, params: Params) -> list[Object]:
     found: list[Object] = []
+    if not forms.tables(params, "phases"):
+        return found
     for row in forms.tables(params, "phases"):
         prices = [
             (forms.required(item, "price"), forms.positive(item, "quantity", 1))
@@ -59,7 +61,8 @@ def _phases(store: Store, schedule: Object, params: Params) -> list[Object]:
         end = forms.whole(row, "end_date") or _end(store, row, prices, start)
         currency = schedule["phases"][0]["currency"]
         found.append(shapes_schedules.phase(prices, currency, start=start, end=end))
-    if found and found[0] != schedule["phases"][0]:
+    running = [row for row in schedule["phases"] if row["start_date"] == found[0]["start_date"]]
+    if found[:1] != running:
         raise invalid("phases", "The sandbox cannot change the phase that is running.")
     return found
 
