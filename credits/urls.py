@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credits import selling_views, views
+from credits import selling_views, subscription_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -10,5 +10,9 @@ urlpatterns = [
     path("purchases/done/", selling_views.done, name="purchase-done"),
     path("purchases/progress/", selling_views.progress, name="purchase-progress"),
     path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),
+    path("subscription/", subscription_views.subscription, name="subscription"),
+    path("subscription/change/", subscription_views.change, name="subscription-change"),
+    path("subscription/cancel/", subscription_views.cancel, name="subscription-cancel"),
+    path("subscription/resume/", subscription_views.resume, name="subscription-resume"),
     path("subscription/manage/", selling_views.manage, name="manage-subscription"),
 ]

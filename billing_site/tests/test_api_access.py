@@ -35,6 +35,11 @@ EXPECTED = {
     ("GET", "ledger"): (401, 200, 200, 200),
     ("GET", "offers"): (200, 200, 200, 200),
     ("POST", "checkout"): (401, 404, 404, 404),  # there is no such offer
+    ("GET", "subscription"): (401, 200, 200, 200),
+    ("POST", "subscription/preview"): (401, 404, 404, 404),  # there is no such plan
+    ("POST", "subscription/change"): (401, 404, 404, 404),
+    ("POST", "subscription/cancel"): (401, 409, 409, 409),  # there is no plan to cancel
+    ("POST", "subscription/resume"): (401, 409, 409, 409),
     ("GET", "generations"): (401, 200, 200, 200),
     ("POST", "generations"): (401, 202, 402, 402),
     ("GET", "generations/<uuid:generation_id>"): (401, 200, 404, 404),
@@ -45,7 +50,14 @@ EXPECTED = {
 }
 EVERYBODY = ("anonymous", "owner", "other", "staff")
 BODY = '{"prompt": "Tell me a story.", "funding": "credits"}'
-BODIES = {("POST", "generations"): BODY, ("POST", "checkout"): '{"offer": "nothing"}'}
+BODIES = {
+    ("POST", "generations"): BODY,
+    ("POST", "checkout"): '{"offer": "nothing"}',
+    ("POST", "subscription/preview"): '{"offer": "nothing"}',
+    ("POST", "subscription/change"): '{"offer": "nothing"}',
+    ("POST", "subscription/cancel"): "{}",
+    ("POST", "subscription/resume"): "{}",
+}
 
 
 def api_addresses() -> dict[tuple[str, str], type]:

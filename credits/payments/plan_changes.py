@@ -197,7 +197,6 @@ def _carried_out(
 
     See Note [One click at a time].
     """
-    client = connect()
     click = _write_down(account_id, action, offer, click_key, now)
     if click.row.outcome:
         yield click, None
@@ -205,7 +204,7 @@ def _carried_out(
     try:
         known = subscription_of(account_id=account_id)
         with asking(UNREACHABLE):
-            yield click, look_up(client, known.subscription_id)
+            yield click, look_up(connect(), known.subscription_id)
     except PlanRefused:
         click.row.delete()
         raise

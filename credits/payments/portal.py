@@ -27,6 +27,6 @@ def open_portal(*, account_id: int) -> str:
     client = connect()
     with asking():
         session = client.v1.billing_portal.sessions.create(
-            params={"customer": customer_id, "return_url": f"{settings.SITE_URL}/"}
+            params={"customer": customer_id, "return_url": f"{settings.SITE_URL}/subscription/"}
         )
     return session.url
