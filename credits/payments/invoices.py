@@ -16,8 +16,7 @@ from credits.payments.readers import (
     text,
 )
 from credits.payments.subscriptions import ENDED
-
-EVERYTHING = 2**62  # more credits than anybody has
+from credits.services.errors import MOST_CREDITS
 
 
 def apply_paid(event: Event) -> Done:
@@ -122,7 +121,7 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
     if changed and invoice.reason == "subscription_update":
         current, _running = _period_of(account, invoice, changed)
         amount = max(1, difference(invoice.lines, period=_length(current)))
-        rollover_cap = EVERYTHING  # what is left of the old period was paid for, and is kept
+        rollover_cap = MOST_CREDITS  # what is left of the old period was paid for, and is kept
         replaced = {"replaces": current.terms["period_end"]}
     services.reset_subscription(
         account_id=account.pk,
