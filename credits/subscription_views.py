@@ -94,6 +94,16 @@ def change(request: HttpRequest) -> HttpResponse:
     return render(request, "credits/subscription/change.html", context)
 
 
+@require_safe
+@login_required
+@never_cache
+def pay(request: HttpRequest) -> HttpResponse:
+    """On to the page of Stripe where a change is paid that waits for it."""
+    state = _state(request)
+    waits = state is not None and state.waiting_plan is not None
+    return redirect(state.pay_url if state and waits and state.pay_url else "subscription")
+
+
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @never_cache

@@ -12,6 +12,7 @@ urlpatterns = [
     path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),
     path("subscription/", subscription_views.subscription, name="subscription"),
     path("subscription/change/", subscription_views.change, name="subscription-change"),
+    path("subscription/pay/", subscription_views.pay, name="subscription-pay"),
     path("subscription/cancel/", subscription_views.cancel, name="subscription-cancel"),
     path("subscription/resume/", subscription_views.resume, name="subscription-resume"),
     path("subscription/manage/", selling_views.manage, name="manage-subscription"),

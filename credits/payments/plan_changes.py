@@ -186,7 +186,7 @@ def _resume(click: Click, present: AtStripe) -> None:
 
 
 def _settle(row: PlanClick, outcome: str, pay_url: str = "") -> None:
-    row.outcome, row.pay_url = outcome, pay_url
+    row.outcome, row.pay_url = str(outcome), pay_url
 
 
 @contextmanager
