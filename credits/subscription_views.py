@@ -199,7 +199,7 @@ def _others(state: PlanState) -> list[tuple[Offer, str, bool]]:
         for offer in queries.offers()
         if offer.kind == Offer.Kind.PLAN
         and offer.stripe_price_id
-        and offer not in (state.plan, state.next_plan)
+        and offer not in (state.plan, state.next_plan, state.waiting_plan)
     ]
     return [(plan, _price(plan), is_upgrade(state.plan, plan)) for plan in plans]
 
