@@ -163,6 +163,10 @@ def _done(request: HttpRequest, click: PlanClick) -> HttpResponse:
 
 
 def _refused(request: HttpRequest, error: Exception) -> HttpResponse:
+    """The plan with the reason. A double click is no fault: it looks at what the first one does."""
+    if isinstance(error, plan_changes.ChangeUnderWay):
+        messages.info(request, str(error))
+        return redirect("subscription")
     status = next(STATUS_OF_ERROR[base] for base in type(error).__mro__ if base in STATUS_OF_ERROR)
     sentence = str(error)
     if isinstance(error, services.IdempotencyConflict):

@@ -135,7 +135,7 @@ def _change(click: Click, present: AtStripe, target: Offer, promise: Promise | N
         _settle(row, Outcome.CHANGED)  # the answer was lost, not the change
     else:
         when = decide(present, target)
-        if promise and (promise.when, promise.price_id) != (when, _price(present)):
+        if promise and not promise.holds(present, when):
             raise PreviewOutdated
         steps.withdraw_payment(client, present)
         if when == When.AT_PERIOD_END:
@@ -149,10 +149,6 @@ def _change(click: Click, present: AtStripe, target: Offer, promise: Promise | N
         at = promise.at if promise else None
         url = steps.upgrade(client, present, target, at=at, key=str(row.pk))
         _settle(row, Outcome.PAYMENT_REQUIRED if url else Outcome.CHANGED, url)
-
-
-def _price(present: AtStripe) -> str:
-    return present.plan.stripe_price_id if present.plan else ""
 
 
 def _cancel(click: Click, present: AtStripe) -> None:

@@ -69,9 +69,15 @@ class Promise:
     """A preview, as its token remembers it."""
 
     offer: str
-    price_id: str
+    price_id: str  # of the plan that is changed
     when: When
     at: datetime | None
+
+    def holds(self, present: AtStripe, when: When) -> bool:
+        """Whether the change would still be the previewed one."""
+        same_period = self.at is None or self.at >= present.period_start
+        price_id = present.plan.stripe_price_id if present.plan else ""
+        return (self.when, self.price_id) == (when, price_id) and same_period
 
 
 def preview_change(*, account_id: int, offer_slug: str) -> ChangePreview:

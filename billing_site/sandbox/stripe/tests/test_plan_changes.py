@@ -431,10 +431,14 @@ class TestRefusals:
         for bad in (token[:-1], "x", site.previews("mini").token):
             with pytest.raises(plan_preview.PreviewOutdated):
                 site.changes("pro", preview=bad)
-        monkeypatch.setattr(plan_preview, "VALID_SECONDS", -1)
+        with monkeypatch.context() as patch:
+            patch.setattr(plan_preview, "VALID_SECONDS", -1)
+            with pytest.raises(plan_preview.PreviewOutdated):
+                site.changes("pro", preview=token)
+        site.in_days(32)  # another period
         with pytest.raises(plan_preview.PreviewOutdated):
             site.changes("pro", preview=token)
-        assert site.paid() == [900]
+        assert site.paid() == [900, 900]
 
     def test_of_a_key_for_something_else(self, site, shop):
         site.subscribes(shop.plan)

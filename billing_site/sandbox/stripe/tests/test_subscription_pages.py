@@ -96,6 +96,16 @@ class TestAChange:
             assert confirm(customer, "mini", key=key).status_code == 302
         assert PlanClick.objects.count() == 1
 
+    def test_during_another_looks_at_that_one(self, subscriber, customer, account):
+        now = timezone.now()
+        PlanClick.objects.create(
+            account=account, click_key="first", action="change", offer="pro", created_at=now,
+            under_way_until=now + timedelta(minutes=1),
+        )  # fmt: skip
+        assert confirm(customer, "pro")["Location"] == PAGE
+        assert "is being changed already" in text(customer.get(PAGE))
+        assert subscriber.paid() == [900]
+
     def test_that_waits_can_be_withdrawn(self, subscriber, customer):
         confirm(customer, "mini")
         subscriber.hears()
