@@ -22,6 +22,8 @@ TABLES = [
     "credits_retailtoken",
     "credits_ledgerentry",
     "credits_hold",
+    "credits_planschedule",
+    "credits_planclick",
     "credits_refund",
     "credits_refundedtotal",
     "credits_refundrequest",

@@ -8,6 +8,8 @@ from credits.models import (
     Hold,
     InboxEvent,
     LedgerEntry,
+    PlanClick,
+    PlanSchedule,
     RetailToken,
     Subscription,
 )
@@ -101,3 +103,19 @@ class SubscriptionAdmin(ReadOnlyAdmin):
     list_filter = ("status",)
     ordering = ("-id",)
     search_fields = ("subscription_id__exact", "=account__id")
+
+
+@admin.register(PlanSchedule)
+class PlanScheduleAdmin(ReadOnlyAdmin):
+    list_display = ("schedule_id", "account_id", "active", "price_id", "begins_at", "as_of")
+    list_filter = ("active",)
+    ordering = ("-id",)
+    search_fields = ("schedule_id__exact", "subscription_id__exact", "=account__id")
+
+
+@admin.register(PlanClick)
+class PlanClickAdmin(ReadOnlyAdmin):
+    list_display = ("created_at", "account_id", "action", "offer", "outcome")
+    list_filter = ("action", "outcome")
+    ordering = ("-created_at",)
+    search_fields = ("=account__id",)

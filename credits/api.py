@@ -125,7 +125,7 @@ class BalanceView(APIView):
         """Credits that have ended do not count. `held` credits are taken for work under way."""
         now = timezone.now()
         moment = _past_moment(request, now)
-        account_id = _account_id(request, now)
+        account_id = account_id_of(request, now)
         if moment is None:
             found = queries.balance(account_id=account_id, now=now)
         else:
@@ -137,7 +137,7 @@ class LedgerView(ListAPIView[LedgerEntry]):
     serializer_class = LedgerLine
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
-        return queries.history(account_id=_account_id(self.request, timezone.now()))
+        return queries.history(account_id=account_id_of(self.request, timezone.now()))
 
     @extend_schema(
         operation_id="ledger",
@@ -210,12 +210,12 @@ class CheckoutView(APIView):
 
         At most 10 new pages an hour per account. Who has a plan changes it in the customer portal.
         """
-        key = _idempotency_key(request)
+        key = idempotency_key(request)
         wanted = Purchase(data=request.data)
         wanted.is_valid(raise_exception=True)
         now = timezone.now()
         url = checkout.start(
-            account_id=_account_id(request, now),
+            account_id=account_id_of(request, now),
             offer_slug=wanted.validated_data["offer"],
             quantity=wanted.validated_data["quantity"],
             click_key=f"api:{key}",
@@ -236,13 +236,13 @@ class UnknownPathView(APIView):
         raise NotFound
 
 
-def _account_id(request: Request, now: datetime) -> int:
+def account_id_of(request: Request, now: datetime) -> int:
     user_id = request.user.pk
     assert user_id is not None, "IsAuthenticated"
     return services.open_account(user_id=user_id, now=now).pk
 
 
-def _idempotency_key(request: Request) -> str:
+def idempotency_key(request: Request) -> str:
     """The header, or a new key: a request without one is a purchase of its own."""
     key = request.headers.get("Idempotency-Key")
     if key is None:

@@ -358,10 +358,81 @@ class Subscription(models.Model):
     price_id = models.CharField(max_length=255, blank=True)
     period_end = models.DateTimeField(null=True)
     cancel_at_period_end = models.BooleanField(default=False)
+    pending_price_id = models.CharField(
+        max_length=255, blank=True, help_text=_("Of a change that waits for its payment.")
+    )
+    pending_until = models.DateTimeField(null=True, help_text=_("When it is given up."))
     as_of = models.DateTimeField(help_text=_("When Stripe said so; older news are ignored."))
 
     def __str__(self) -> str:
         return f"{self.subscription_id} ({self.status})"
+
+
+class PlanSchedule(models.Model):
+    """What Stripe last said about a schedule: the plan that a subscription is to have next."""
+
+    schedule_id = models.CharField(max_length=255, unique=True)
+    account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="plan_schedules")
+    subscription_id = models.CharField(max_length=255)
+    active = models.BooleanField(help_text=_("It decides what the subscription becomes."))
+    price_id = models.CharField(max_length=255, blank=True, help_text=_("Of the next phase."))
+    begins_at = models.DateTimeField(null=True, help_text=_("When the next phase begins."))
+    as_of = models.DateTimeField(help_text=_("When Stripe said so; older news are ignored."))
+
+    class Meta:
+        constraints = [
+            models.CheckConstraint(
+                name="credits_schedule_price_has_its_time",
+                condition=Q(price_id="") | Q(begins_at__isnull=False),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.schedule_id
+
+
+class PlanClick(models.Model):
+    """One click that changes a plan: repeats find it, and two of them do not run at a time."""
+
+    class Action(models.TextChoices):
+        CHANGE = "change", _("Change")
+        CANCEL = "cancel", _("End")
+        RESUME = "resume", _("Resume")
+
+    class Outcome(models.TextChoices):
+        UNKNOWN = "", _("Not known")
+        CHANGED = "changed", _("Changed")
+        PAYMENT_REQUIRED = "payment_required", _("Waits for its payment")
+        SCHEDULED = "scheduled", _("Changes with the next period")
+        KEPT = "kept", _("The present plan goes on")
+        ENDS = "ends", _("Ends with the period")
+        ENDED = "ended", _("Ended")
+        RESUMED = "resumed", _("Goes on")
+
+    id = models.UUIDField(primary_key=True, default=uuid4, editable=False)
+    account = models.ForeignKey(
+        Account, on_delete=models.PROTECT, related_name="plan_clicks", db_index=False
+    )
+    click_key = models.CharField(max_length=255)
+    action = models.CharField(max_length=6, choices=Action.choices)
+    offer = models.CharField(max_length=50, blank=True, help_text=_("The slug of the plan."))
+    outcome = models.CharField(max_length=16, choices=Outcome.choices, blank=True)
+    pay_url = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    under_way_until = models.DateTimeField(null=True, help_text=_("Empty while nobody is at it."))
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                name="credits_plan_click_key_once", fields=["account", "click_key"]
+            ),
+        ]
+        indexes = [
+            models.Index(name="credits_plan_click_recent", fields=["account", "created_at"]),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.action} {self.offer}".strip()
 
 
 class Payment(models.Model):

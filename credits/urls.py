@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credits import notice_views, promotions_views, selling_views, views
+from credits import notice_views, promotions_views, selling_views, subscription_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -12,6 +12,11 @@ urlpatterns = [
     path("purchases/done/", selling_views.done, name="purchase-done"),
     path("purchases/progress/", selling_views.progress, name="purchase-progress"),
     path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),
+    path("subscription/", subscription_views.subscription, name="subscription"),
+    path("subscription/change/", subscription_views.change, name="subscription-change"),
+    path("subscription/pay/", subscription_views.pay, name="subscription-pay"),
+    path("subscription/cancel/", subscription_views.cancel, name="subscription-cancel"),
+    path("subscription/resume/", subscription_views.resume, name="subscription-resume"),
     path("subscription/manage/", selling_views.manage, name="manage-subscription"),
     path("redeem/", promotions_views.redeem, name="redeem"),
 ]

@@ -36,6 +36,11 @@ EXPECTED = {
     ("GET", "offers"): (200, 200, 200, 200),
     ("POST", "checkout"): (401, 404, 404, 404),  # there is no such offer
     ("POST", "redemptions"): (401, 404, 404, 404),  # there is no such code
+    ("GET", "subscription"): (401, 200, 200, 200),
+    ("POST", "subscription/preview"): (401, 404, 404, 404),  # there is no such plan
+    ("POST", "subscription/change"): (401, 404, 404, 404),
+    ("POST", "subscription/cancel"): (401, 409, 409, 409),  # there is no plan to cancel
+    ("POST", "subscription/resume"): (401, 409, 409, 409),
     ("GET", "generations"): (401, 200, 200, 200),
     ("POST", "generations"): (401, 202, 402, 402),
     ("GET", "generations/<uuid:generation_id>"): (401, 200, 404, 404),
@@ -50,6 +55,10 @@ BODIES = {
     ("POST", "generations"): BODY,
     ("POST", "checkout"): '{"offer": "nothing"}',
     ("POST", "redemptions"): '{"code": "NOTHING"}',
+    ("POST", "subscription/preview"): '{"offer": "nothing"}',
+    ("POST", "subscription/change"): '{"offer": "nothing"}',
+    ("POST", "subscription/cancel"): "{}",
+    ("POST", "subscription/resume"): "{}",
 }
 
 

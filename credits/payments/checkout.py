@@ -13,7 +13,7 @@ from enum import StrEnum
 import stripe
 from django.conf import settings
 from django.db import transaction
-from django.db.models import Q
+from django.db.models import Max, Q, QuerySet
 from stripe.params.checkout import SessionCreateParams
 
 from credits import services
@@ -66,12 +66,12 @@ class InvalidQuantity(Exception):
 
 
 class AlreadySubscribed(Exception):
-    """The account has a plan: it is changed or ended in the customer portal, not bought twice."""
+    """The account has a plan: it is changed (plan_changes.py), not bought twice."""
 
     def __init__(self) -> None:
         super().__init__(
-            "This account has a plan already. Change it under “Manage subscription” on the price "
-            "list, or wait until it has ended."
+            "This account has a plan already. Change it under “Your plan”, or wait until it has "
+            "ended."
         )
 
 
@@ -109,7 +109,7 @@ def start(*, account_id: int, offer_slug: str, quantity: int, click_key: str, no
     customer_id = customer_of(account_id=account_id, now=now)
     with asking():
         if offer.kind == Offer.Kind.PLAN:
-            _close_other_plans(client, click, customer_id, now)
+            _close_earlier_plans(client, click, customer_id, now)
         session = _open(client, click, offer, customer_id)
     click.session_id, click.url = session.id, session.url or ""
     click.save(update_fields=["session_id", "url"])
@@ -176,8 +176,11 @@ def _write_down(
     at_the_limit = latest[MOST_AN_HOUR - 1 : MOST_AN_HOUR].first()
     if at_the_limit is not None and at_the_limit > now - HOUR:
         raise TooManyCheckouts(int((at_the_limit + HOUR - now).total_seconds()) + 1)
+    # Clicks have an order, also those of one moment: see _close_earlier_plans.
+    newest = clicks.aggregate(newest=Max("created_at"))["newest"]
+    moment = now if newest is None else max(now, newest + timedelta(microseconds=1))
     return clicks.create(
-        account=account, click_key=click_key, offer=offer.slug, quantity=quantity, created_at=now
+        account=account, click_key=click_key, offer=offer.slug, quantity=quantity, created_at=moment
     )
 
 
@@ -191,25 +194,28 @@ def _open(
     )
 
 
-def _close_other_plans(
+def _close_earlier_plans(
     client: stripe.StripeClient, click: CheckoutStart, customer_id: str, now: datetime
 ) -> None:
-    """Ends the account's other sessions for a plan: two tabs must not buy two plans.
+    """Ends the account's earlier sessions for a plan: two tabs must not buy two plans.
 
-    Of two clicks at the same moment the one written down last sees the other, and ends its session
-    even if that one has not got it yet. Raises AlreadySubscribed if one has been paid, also before
-    its events have arrived.
+    Of two clicks at the same moment the one written down last ends the session of the other, even
+    if that one has not got it yet; the other never ends the last one's, so exactly one survives.
+    Raises AlreadySubscribed if one has been paid, also before its events have arrived.
     """
     plans = {plan.slug: plan for plan in Offer.objects.filter(kind=Offer.Kind.PLAN)}
-    others = CheckoutStart.objects.filter(
-        account_id=click.account_id, offer__in=plans, created_at__gt=now - SESSION_LIFE
-    )
-    for other in others.exclude(pk=click.pk):
-        session_id = other.session_id
-        if not session_id and other.created_at > now - UNDER_WAY:
-            session_id = _open(client, other, plans[other.offer], customer_id).id
+    for earlier in _earlier(click).filter(offer__in=plans, created_at__gt=now - SESSION_LIFE):
+        session_id = earlier.session_id
+        if not session_id and earlier.created_at > now - UNDER_WAY:
+            session_id = _open(client, earlier, plans[earlier.offer], customer_id).id
         if session_id:
             _close(client, session_id)
+
+
+def _earlier(click: CheckoutStart) -> QuerySet[CheckoutStart]:
+    return CheckoutStart.objects.filter(
+        account_id=click.account_id, created_at__lt=click.created_at
+    )
 
 
 def _close(client: stripe.StripeClient, session_id: str) -> None:

@@ -38,17 +38,18 @@ def connect() -> stripe.StripeClient:
 
 
 @contextmanager
-def asking() -> Iterator[None]:
+def asking(
+    message: str = (
+        "Payments are not available at the moment. Nothing was charged: please try again."
+    ),
+) -> Iterator[None]:
     """Around calls to Stripe. Raises SellingUnavailable if it cannot be reached, or refuses."""
     try:
         yield
     except stripe.StripeError as error:
         reason = f"{type(error).__name__}: {error}"
         logger.warning("Stripe could not be used: %s", reason)
-        raise SellingUnavailable(
-            "Payments are not available at the moment. Nothing was charged: please try again.",
-            reason=reason,
-        ) from error
+        raise SellingUnavailable(message, reason=reason) from error
 
 
 @lru_cache(maxsize=4)

@@ -1,24 +1,23 @@
 """Paid invoices: the first period, renewals, and changes of plan in between."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from django.conf import settings
 
 from credits import services
-from credits.models import Account, CreditLot, Hold, Offer, Payment, Pool, Subscription
+from credits.models import Account, CreditLot, Hold, Payment, Pool, Subscription
 from credits.payments import tell
-from credits.payments.outcomes import Done, Event, Ignore, Wait, locked_account, plan_of, terms_of
+from credits.payments.allowances import PlanLine, difference, plan_lines
+from credits.payments.outcomes import Done, Event, Ignore, Wait, locked_account, terms_of
 from credits.payments.readers import (
     Invoice,
-    Line,
     number,
     read_invoice,
     required,
     text,
 )
 from credits.payments.subscriptions import ENDED
-
-PlanLine = tuple[Line, Offer]
+from credits.services.errors import MOST_CREDITS
 
 
 def apply_paid(event: Event) -> Done:
@@ -41,7 +40,9 @@ def _book(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
     if invoice.reason in ("subscription_create", "subscription_cycle"):
         _begin_period(account, invoice, key, now)
     elif invoice.reason == "subscription_update":
-        _change_plan(account, invoice, key, now)
+        # Paid in another interval, a plan begins a new period. Otherwise all lines are prorations.
+        anew = plan_lines(invoice.lines, proration=False)
+        (_begin_period if anew else _change_plan)(account, invoice, key, now)
     else:
         raise Ignore(f"Invoices for {invoice.reason or 'no known reason'} bring no credits.")
 
@@ -76,18 +77,24 @@ def _newest_period(account: Account, subscription_id: str) -> CreditLot | None:
     return lots.filter(terms__has_key="period_end").order_by("-terms__period_end").first()
 
 
-def _period_of(account: Account, invoice: Invoice, lines: list[PlanLine]) -> CreditLot:
-    """The running period that a change of plan belongs to: it ends when the changed lines do.
+def _period_of(
+    account: Account, invoice: Invoice, lines: list[PlanLine]
+) -> tuple[CreditLot, CreditLot]:
+    """The period that a change of plan belongs to, which ends when the changed lines do, and the
+    running one: another only if the plan's interval was changed as well.
 
-    Raises Wait while that period's own invoice has not arrived, Ignore when a later one has.
+    Raises Wait while that period's own invoice has not arrived, Ignore when it has been renewed.
     """
     end = max(line.end for line, _ in lines).isoformat()
     newest = _newest_period(account, invoice.subscription_id)
     if newest is None or newest.terms["period_end"] < end:
         raise Wait("The invoice that began this period has not arrived yet.")
-    if newest.terms["period_end"] > end:
+    if newest.terms["period_end"] == end:
+        return newest, newest
+    if newest.terms.get("replaces") != end:
         raise Ignore("A later period has already been granted.")
-    return newest
+    of_subscription = CreditLot.objects.filter(terms__subscription=invoice.subscription_id)
+    return of_subscription.get(account=account, terms__period_end=end), newest
 
 
 def _refuse_ended(subscription_id: str) -> None:
@@ -97,7 +104,7 @@ def _refuse_ended(subscription_id: str) -> None:
 
 
 def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
-    bought = _plan_lines(invoice, proration=False)
+    bought = plan_lines(invoice.lines, proration=False)
     if not bought:
         raise Wait("No line has the price of a plan: add it to the price list.")
     if not sum(line.amount for line, _ in bought):
@@ -108,10 +115,19 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
         raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
+    amount = sum(plan.credits * line.quantity for line, plan in bought)
+    rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
+    replaced = {}
+    changed = plan_lines(invoice.lines, proration=True)
+    if changed and invoice.reason == "subscription_update":
+        current, _running = _period_of(account, invoice, changed)
+        amount = max(1, difference(invoice.lines, period=_length(current)))
+        rollover_cap = MOST_CREDITS  # what is left of the old period was paid for, and is kept
+        replaced = {"replaces": current.terms["period_end"]}
     lot = services.reset_subscription(
         account_id=account.pk,
-        amount=sum(plan.credits * line.quantity for line, plan in bought),
-        rollover_cap=sum(plan.rollover_cap * line.quantity for line, plan in bought),
+        amount=amount,
+        rollover_cap=rollover_cap,
         period_end=end,
         source_key=key,
         amount_paid=invoice.amount_paid,
@@ -121,6 +137,7 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
             subscription=invoice.subscription_id,
             period_start=min(line.start for line, _ in bought).isoformat(),
             period_end=end.isoformat(),
+            **replaced,
         ),
         now=now,
         actor="stripe",
@@ -129,37 +146,32 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
 
 
 def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
-    """The difference in allowance for the time that is left, rounded down; once per invoice.
+    """The difference in allowance (allowances.py), once per invoice.
 
     An upgrade's invoice names both plans: the old one with a negative amount, the new one with a
-    positive one. Rounding costs the customer less than one credit, so that going up and down
-    again cannot make credits.
+    positive one.
     """
-    changed = _plan_lines(invoice, proration=True)
+    changed = plan_lines(invoice.lines, proration=True)
     if not changed:
         raise Ignore("No change between known plans.")
-    current = _period_of(account, invoice, changed)
-    gained, period = 0, _seconds(current.terms["period_start"], current.terms["period_end"])
-    for line, plan in changed:
-        left = int((line.end - line.start).total_seconds()) * plan.credits * line.quantity
-        gained += left if line.amount >= 0 else -left
-    difference = gained // period
-    if difference > 0:
+    current, running = _period_of(account, invoice, changed)
+    gained = difference(invoice.lines, period=_length(current))
+    if gained > 0:
         services.grant(
             account_id=account.pk,
             pool=Pool.SUBSCRIPTION,
-            amount=difference,
+            amount=gained,
             source_key=key,
-            expires_at=current.expires_at,
+            expires_at=running.expires_at,
             amount_paid=invoice.amount_paid,
             currency=invoice.currency,
             terms={"subscription": invoice.subscription_id, "name": changed[-1][1].name},
             now=now,
             actor="stripe",
         )
-    elif difference < 0:
-        difference = -_take_unspent(account, -difference, key, now)
-    tell.plan_changed(account, invoice, changed[-1][1], difference, now)
+    elif gained < 0:
+        gained = -_take_unspent(account, -gained, key, now)
+    tell.plan_changed(account, invoice, changed[-1][1], gained, now)
 
 
 def _take_unspent(account: Account, most: int, key: str, now: datetime) -> int:
@@ -180,12 +192,6 @@ def _take_unspent(account: Account, most: int, key: str, now: datetime) -> int:
     return amount
 
 
-def _plan_lines(invoice: Invoice, *, proration: bool) -> list[PlanLine]:
-    """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan."""
-    lines = [line for line in invoice.lines if line.is_proration == proration]
-    return [(line, plan) for line in lines if (plan := plan_of(line.price_id))]
-
-
-def _seconds(start: str, end: str) -> int:
-    length = datetime.fromisoformat(end) - datetime.fromisoformat(start)
-    return max(1, int(length.total_seconds()))
+def _length(period: CreditLot) -> timedelta:
+    start, end = period.terms["period_start"], period.terms["period_end"]
+    return datetime.fromisoformat(end) - datetime.fromisoformat(start)

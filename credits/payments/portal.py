@@ -38,7 +38,7 @@ def open_portal(*, account_id: int) -> str:
     with asking():
         params: SessionCreateParams = {
             "customer": customer_id,
-            "return_url": f"{settings.SITE_URL}/",
+            "return_url": f"{settings.SITE_URL}/subscription/",
         }
         if configuration := portal_settings.find(client):
             params["configuration"] = configuration.id

@@ -146,6 +146,26 @@ def subscription_period_end(subscription: Object) -> datetime | None:
     return moment(max(found)) if found else None
 
 
+def pending_change(subscription: Object) -> tuple[str, datetime | None]:
+    """The price that a subscription changes to when that is paid, and until when it may be."""
+    pending = subscription.get("pending_update")
+    if not isinstance(pending, dict):
+        return "", None
+    items = pending.get("subscription_items") or [{}]
+    return text(items[0], "price"), moment(pending.get("expires_at"))
+
+
+def next_phase(schedule: Object) -> tuple[str, datetime | None]:
+    """The price of the phase after the running one, and when it begins."""
+    current = schedule.get("current_phase")
+    running_until = current.get("end_date") if isinstance(current, dict) else None
+    phases = [row for row in schedule.get("phases") or [] if isinstance(row, dict)]
+    for phase in sorted(phases, key=lambda row: row.get("start_date") or 0):
+        if type(running_until) is int and (phase.get("start_date") or 0) >= running_until:
+            return text((phase.get("items") or [{}])[0], "price"), moment(phase["start_date"])
+    return "", None
+
+
 def subscription_price(subscription: Object) -> str:
     """The price of the first item."""
     items = rows(subscription, "items")

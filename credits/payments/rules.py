@@ -8,7 +8,7 @@ bring raises Wait; one that has nothing to do raises Ignore.
 
 from collections.abc import Callable
 
-from credits.payments import failures, invoices, purchases, refunds, subscriptions
+from credits.payments import failures, invoices, purchases, refunds, schedules, subscriptions
 from credits.payments.outcomes import Done, Event, Ignore
 
 RULES: dict[str, Callable[[Event], Done]] = {
@@ -25,6 +25,14 @@ RULES: dict[str, Callable[[Event], Done]] = {
     "refund.created": refunds.apply_refund,
     "refund.updated": refunds.apply_refund,
     "refund.failed": refunds.apply_refund,
+    "customer.subscription.pending_update_applied": subscriptions.apply_change,
+    "customer.subscription.pending_update_expired": subscriptions.apply_change,
+    "subscription_schedule.created": schedules.apply_schedule,
+    "subscription_schedule.updated": schedules.apply_schedule,
+    "subscription_schedule.released": schedules.apply_schedule,
+    "subscription_schedule.canceled": schedules.apply_schedule,
+    "subscription_schedule.completed": schedules.apply_schedule,
+    "subscription_schedule.aborted": schedules.apply_schedule,
     "charge.dispute.created": refunds.apply_dispute_opened,
     "charge.dispute.closed": refunds.apply_dispute_closed,
 }

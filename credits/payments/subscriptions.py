@@ -4,7 +4,12 @@ from credits import services
 from credits.models import CreditLot, Pool, Subscription
 from credits.payments import tell
 from credits.payments.outcomes import Done, Event, locked_account
-from credits.payments.readers import required, subscription_period_end, subscription_price
+from credits.payments.readers import (
+    pending_change,
+    required,
+    subscription_period_end,
+    subscription_price,
+)
 
 ENDED = ("canceled", "unpaid", "incomplete_expired")
 
@@ -17,6 +22,7 @@ def apply_change(event: Event) -> Done:
     if event.type == "customer.subscription.deleted":
         status = "canceled"
     known = Subscription.objects.filter(subscription_id=subscription_id).first()
+    pending_price_id, pending_until = pending_change(event.object)
     if known is None or _is_news(known, event, status):
         Subscription.objects.update_or_create(
             subscription_id=subscription_id,
@@ -26,6 +32,8 @@ def apply_change(event: Event) -> Done:
                 "price_id": subscription_price(event.object),
                 "period_end": subscription_period_end(event.object),
                 "cancel_at_period_end": bool(event.object.get("cancel_at_period_end")),
+                "pending_price_id": pending_price_id,
+                "pending_until": pending_until,
                 "as_of": event.created_at,
             },
         )

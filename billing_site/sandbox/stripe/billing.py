@@ -6,7 +6,15 @@ renewal's draft and its payment, so do we: clock.py calls what is due.
 
 from typing import Any
 
-from billing_site.sandbox.stripe import discounts, money, periods, shapes_billing
+from billing_site.sandbox.stripe import (
+    discounts,
+    items,
+    money,
+    pending,
+    periods,
+    schedules,
+    shapes_billing,
+)
 from billing_site.sandbox.stripe.events import emit
 from billing_site.sandbox.stripe.store import DAY, Object, Store
 
@@ -17,7 +25,7 @@ LIVE = ("active", "past_due", "trialing")
 def subscribe(
     store: Store,
     customer: Object,
-    items: list[tuple[Object, int]],
+    bought: list[tuple[Object, int]],
     *,
     trial_days: int = 0,
     coupon: str = "",
@@ -25,68 +33,45 @@ def subscribe(
 ) -> Object:
     """A new subscription, not paid yet."""
     now = store.now()
-    currency = items[0][0]["currency"]
+    currency = bought[0][0]["currency"]
     subscription = shapes_billing.subscription(
         store.new_id("sub"), now, customer=customer["id"], currency=currency
     )
     subscription |= given
-    for price, quantity in items:
-        add_item(store, subscription, price, quantity)
+    for price, quantity in bought:
+        items.add(store, subscription, price, quantity)
     end = now + trial_days * DAY
     if trial_days:
         subscription |= {"trial_start": now, "trial_end": end, "billing_cycle_anchor": end}
     else:
-        end = periods.next_end(now, now, items[0][0]["recurring"])
-    set_period(subscription, now, end)
+        end = periods.next_end(now, now, bought[0][0]["recurring"])
+    items.set_period(subscription, now, end)
     store.add(subscription, coupon=coupon, discounted=0, pending=[])
     customer["currency"] = currency
     emit(store, "customer.subscription.created", subscription)
     return subscription
 
 
-def add_item(store: Store, subscription: Object, price: Object, quantity: int) -> Object:
-    """One more thing that is paid for each period."""
-    item = shapes_billing.subscription_item(
-        store.new_id("si", 14),
-        store.now(),
-        subscription=subscription["id"],
-        price=price,
-        quantity=quantity,
-    )
-    subscription["items"]["data"].append(item)
-    return item
-
-
-def set_period(subscription: Object, start: int, end: int) -> None:
-    for item in subscription["items"]["data"]:
-        item |= {"current_period_start": start, "current_period_end": end}
-
-
-def period_end(subscription: Object) -> int:
-    return max(int(item["current_period_end"]) for item in subscription["items"]["data"])
-
-
 def period_lines(store: Store, subscription: Object) -> list[Object]:
     """What the running period costs; during a trial nothing."""
-    free = subscription["trial_end"] == period_end(subscription)
-    return [
-        shapes_billing.invoice_line(
-            store.new_id("il"),
-            item,
-            amount=0 if free else item["price"]["unit_amount"] * item["quantity"],
-            start=item["current_period_start"],
-            end=item["current_period_end"],
-            proration=False,
-        )
-        for item in subscription["items"]["data"]
-    ]
+    free = subscription["trial_end"] == items.period_end(subscription)
+    return [items.full_line(store, item, free=free) for item in subscription["items"]["data"]]
 
 
 def draft(store: Store, subscription: Object, reason: str, lines: list[Object]) -> Object:
     """An invoice over `lines`, and over what had been put off until the next one."""
-    customer = store.get("customer", subscription["customer"])
     private = store.private(subscription["id"])
     lines, private["pending"] = [*private["pending"], *lines], []
+    invoice = store.add(assembled(store, subscription, reason, lines))
+    private["discounted"] += len(invoice["total_discount_amounts"])
+    subscription["latest_invoice"] = invoice["id"]
+    emit(store, "invoice.created", invoice)
+    return invoice
+
+
+def assembled(store: Store, subscription: Object, reason: str, lines: list[Object]) -> Object:
+    """An invoice over `lines` that is kept nowhere yet."""
+    customer = store.get("customer", subscription["customer"])
     invoice = shapes_billing.invoice(
         store.new_id("in"), store.now(), customer=customer, subscription=subscription
     )
@@ -101,9 +86,6 @@ def draft(store: Store, subscription: Object, reason: str, lines: list[Object]) 
     if off:
         invoice["total_discount_amounts"] = [{"amount": off, "discount": store.new_id("di")}]
     invoice["amount_due"] = invoice["amount_remaining"] = max(subtotal - off, 0)
-    store.add(invoice)
-    subscription["latest_invoice"] = invoice["id"]
-    emit(store, "invoice.created", invoice)
     return invoice
 
 
@@ -115,7 +97,6 @@ def _discount(store: Store, subscription: Object, subtotal: int) -> int:
     periods_left = {"once": 1, "repeating": coupon["duration_in_months"] or 1, "forever": 10**6}
     if private["discounted"] >= periods_left[coupon["duration"]]:
         return 0
-    private["discounted"] += 1
     return discounts.amount_off(coupon, subtotal)
 
 
@@ -135,19 +116,22 @@ def finalize(store: Store, invoice: Object) -> None:
         "amount_remaining": max(due, 0),
         "automatically_finalizes_at": None,
         "effective_at": store.now(),
+        "hosted_invoice_url": f"{store.address}/i/{invoice['id']}",
     }
     invoice["status_transitions"]["finalized_at"] = store.now()
     emit(store, "invoice.finalized", invoice)
 
 
-def collect(store: Store, invoice: Object, *, present: bool = False) -> bool:
-    """Pays an open invoice with the customer's card. Whether it was paid."""
+def collect(
+    store: Store, invoice: Object, *, present: bool = False, method: str | None = None
+) -> bool:
+    """Pays an open invoice with `method` or the customer's card. Whether it was paid."""
     invoice |= {"attempted": True, "attempt_count": invoice["attempt_count"] + 1}
     if not invoice["amount_due"]:
         settle(store, invoice, None)
         return True
     intent = _intent_of(store, invoice)
-    if money.pay(store, intent, method_for(store, invoice), present=present):
+    if money.pay(store, intent, method or method_for(store, invoice), present=present):
         settle(store, invoice, intent)
         return True
     _failed(store, invoice)
@@ -200,7 +184,10 @@ def settle(store: Store, invoice: Object, intent: Object | None) -> None:
     emit(store, "invoice.payment_succeeded", invoice)
     if intent is not None:
         _link(store, invoice, intent)
-    _revive(store, subscription_of(store, invoice))
+    subscription = subscription_of(store, invoice)
+    if update := store.private(invoice["id"]).pop("update", None):
+        pending.apply(store, subscription, update)
+    _revive(store, subscription)
 
 
 def _link(store: Store, invoice: Object, intent: Object) -> None:
@@ -237,6 +224,10 @@ def invoices_of(store: Store, subscription: Object, status: str) -> list[Object]
 def _failed(store: Store, invoice: Object) -> None:
     """Another attempt is planned; after the last one the subscription ends."""
     subscription = subscription_of(store, invoice)
+    if "update" in store.private(invoice["id"]):  # nothing depends on it but the change
+        invoice |= {"auto_advance": False, "next_payment_attempt": None}
+        emit(store, "invoice.payment_failed", invoice)
+        return
     tries = invoice["attempt_count"] - 1
     again = tries < len(RETRY_DAYS) and subscription["status"] in LIVE
     invoice["next_payment_attempt"] = store.now() + RETRY_DAYS[tries] * DAY if again else None
@@ -252,17 +243,18 @@ def _failed(store: Store, invoice: Object) -> None:
 
 def renew(store: Store, subscription: Object) -> None:
     """The period has turned: the next one begins, with a draft that is paid within the hour."""
-    start = period_end(subscription)
+    start = items.period_end(subscription)
     before = [dict(item) for item in subscription["items"]["data"]]
-    recurring = before[0]["price"]["recurring"]
-    set_period(
-        subscription,
-        start,
-        periods.next_end(subscription["billing_cycle_anchor"], start, recurring),
-    )
+    schedules.turn(store, subscription, start)
+    price = subscription["items"]["data"][0]["price"]
+    reason = "subscription_cycle"
+    if items.interval(price) != items.interval(before[0]["price"]):
+        reason, subscription["billing_cycle_anchor"] = "subscription_update", start
+    anchor = subscription["billing_cycle_anchor"]
+    items.set_period(subscription, start, periods.next_end(anchor, start, price["recurring"]))
     if subscription["status"] == "trialing":
         subscription["status"] = "active"
-    invoice = draft(store, subscription, "subscription_cycle", period_lines(store, subscription))
+    invoice = draft(store, subscription, reason, period_lines(store, subscription))
     invoice |= {"period_start": before[0]["current_period_start"], "period_end": start}
     emit(
         store,
@@ -280,4 +272,6 @@ def end(store: Store, subscription: Object, reason: str) -> None:
     for status in ("draft", "open"):
         for invoice in invoices_of(store, subscription, status):
             invoice |= {"auto_advance": False, "next_payment_attempt": None}
+    subscription["pending_update"] = None
+    schedules.cancel(store, subscription)
     emit(store, "customer.subscription.deleted", subscription)

@@ -19,6 +19,7 @@ class Card:
     declined: str = ""
     declined_later: str = ""
     challenged: bool = False
+    challenged_later: bool = False
     disputed: bool = False
 
 
@@ -39,6 +40,13 @@ CARDS = [
         challenged=True,
     ),
     Card(
+        "4000002760003184",
+        "asks for 3-D Secure every time",
+        "pm_card_authenticationRequired",
+        challenged=True,
+        challenged_later=True,
+    ),
+    Card(
         "4000000000000341",
         "is accepted now, fails at the renewal",
         "pm_card_chargeCustomerFail",
@@ -52,6 +60,7 @@ BY_TOKEN = {card.token: card for card in CARDS}
 MESSAGES = {
     "generic_decline": "Your card was declined.",
     "insufficient_funds": "Your card has insufficient funds.",
+    "authentication_required": "Your card was declined. This transaction requires authentication.",
 }
 
 

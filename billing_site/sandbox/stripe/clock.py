@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from billing_site.sandbox.stripe import billing, checkout
+from billing_site.sandbox.stripe import billing, checkout, items, pending
 from billing_site.sandbox.stripe.store import Object, Store
 
 
@@ -37,6 +37,8 @@ def _first(store: Store) -> Due | None:
 
 def _all(store: Store) -> Iterator[Due]:
     for subscription in store.find("subscription"):
+        if waits := subscription["pending_update"]:
+            yield Due(waits["expires_at"], pending.expire, subscription)
         if subscription["status"] in billing.LIVE:
             yield _of_subscription(subscription)
     for invoice in store.find("invoice"):
@@ -52,7 +54,7 @@ def _all(store: Store) -> Iterator[Due]:
 
 
 def _of_subscription(subscription: Object) -> Due:
-    turn, stop = billing.period_end(subscription), subscription["cancel_at"]
+    turn, stop = items.period_end(subscription), subscription["cancel_at"]
     if stop and stop <= turn:
         return Due(stop, _cancel, subscription)
     return Due(turn, billing.renew, subscription)

@@ -47,7 +47,9 @@ def refusal(store: Store, method_id: str | None, *, present: bool) -> str:
     if not method_id:
         return "generic_decline"
     card = card_of(store, method_id)
-    return card.declined or ("" if present else card.declined_later)
+    if card.declined or present:
+        return card.declined
+    return "authentication_required" if card.challenged_later else card.declined_later
 
 
 def open_intent(

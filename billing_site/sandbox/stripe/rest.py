@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 Handler = Callable[..., Object]
 
+FAILURES = ("", "refused", "lost")  # answered 500 at once; done, and the answer lost
 TEST_KEYS = ("sk_test_", "rk_test_")
 OPTIONS_OF_THE_LIBRARY = set(stripe.RequestOptions.__annotations__)
 PAGE = ("limit", "starting_after", "ending_before", "created", "expand")
@@ -228,3 +229,10 @@ def _created_in(row: Object, params: Params) -> bool:
     return all(
         tests[name](row["created"], forms.whole(limits, name)) for name in limits if name in tests
     )
+
+
+def set_switches(store: Store, failure: str, latency_seconds: float) -> None:
+    """How badly requests are answered from now on. Raises StripeError."""
+    if failure not in FAILURES:
+        raise invalid("failure", f"Has to be one of {', '.join(FAILURES[1:])}, or empty.")
+    store.api = {"failure": failure, "latency_seconds": latency_seconds}

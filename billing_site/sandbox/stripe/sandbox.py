@@ -8,7 +8,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from billing_site.sandbox.stripe import clock, money, webhooks
+from billing_site.sandbox.stripe import clock, money, rest, webhooks
 from billing_site.sandbox.stripe.rest import TEST_KEYS
 from billing_site.sandbox.stripe.server import Server
 from billing_site.sandbox.stripe.store import DAY, Config, Object, Store
@@ -90,6 +90,14 @@ class Sandbox:
             webhooks.set_switches(
                 self.store, duplicated=duplicated, reordered=reordered, lost=lost, delay=delay
             )
+
+    def set_api(self, *, failure: str = "", latency_seconds: float = 0) -> None:
+        """How badly requests are answered from now on; without arguments: well.
+
+        `failure` is "refused" (500, nothing is done) or "lost" (done, but the answer gets lost).
+        """
+        with self.store.changing():
+            rest.set_switches(self.store, failure, latency_seconds)
 
     def open_dispute(self, charge_id: str, *, inquiry: bool = False) -> str:
         """The cardholder's bank disputes a charge, or only asks; returns the dispute's id."""

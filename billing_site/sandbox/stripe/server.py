@@ -3,6 +3,7 @@
 import json
 import logging
 import secrets
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
@@ -81,6 +82,10 @@ class Handler(BaseHTTPRequestHandler):
         headers = {"Request-Id": f"req_{secrets.token_hex(7)}"}
         headers["Stripe-Version"] = stripe.api_version
         key = self.headers.get("Idempotency-Key", "")
+        failure = self._trouble()
+        if failure == "refused":
+            self._send(FAILURE.status, json.dumps(FAILURE.body).encode(), "application/json")
+            return
         try:
             rest.authenticate(self.headers.get("Authorization", ""))
             value, replayed = self._answer(method, path, encoded, key)
@@ -91,8 +96,17 @@ class Handler(BaseHTTPRequestHandler):
         except Exception:  # whatever it is: the library should see an answer, we the traceback
             logger.exception("%s %s failed", method, path)
             status, value = 500, FAILURE.body
+        if failure == "lost":
+            self.close_connection = True
+            return
         headers |= {"Idempotency-Key": key} if key.isprintable() and key else {}
         self._send(status, json.dumps(value, indent=2).encode(), "application/json", **headers)
+
+    def _trouble(self) -> str:
+        """What is to go wrong with this request (`Sandbox.set_api`), after the wished delay."""
+        switches = self.server.store.api
+        time.sleep(switches.get("latency_seconds", 0))
+        return str(switches.get("failure", ""))
 
     def _answer(
         self, method: str, path: str, encoded: str, key: str

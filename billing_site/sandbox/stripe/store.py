@@ -56,6 +56,7 @@ class Store:
         self.deliveries: list[Object] = state.get("deliveries", [])
         self.answers: dict[str, Object] = state.get("answers", {})
         self.switches: Object = state.get("switches", {})
+        self.api: Object = state.get("api", {})
 
     def _load(self) -> Object:
         if not self.path.exists():
@@ -71,7 +72,7 @@ class Store:
 
     def save(self) -> None:
         """Replaces the file."""
-        names = ("offset", "objects", "privates", "deliveries", "answers", "switches")
+        names = ("offset", "objects", "privates", "deliveries", "answers", "switches", "api")
         with self.lock:
             self._forget()
             content = json.dumps({name: getattr(self, name) for name in names})

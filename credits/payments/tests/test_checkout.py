@@ -178,7 +178,7 @@ class TestASecondPlan:
     @pytest.mark.parametrize("status", ["active", "trialing", "past_due", "unpaid", "paused"])
     def test_is_refused_while_there_is_one(self, start, stripe_api, account, now, status):
         subscribe(account, now, status)
-        with pytest.raises(checkout.AlreadySubscribed, match="Manage subscription"):
+        with pytest.raises(checkout.AlreadySubscribed, match="Your plan"):
             start("pro")
 
     def test_is_sold_after_the_first_has_ended(self, start, stripe_api, account, now):
@@ -264,12 +264,23 @@ class TestAtTheSameMoment:
         account.refresh_from_db()
         assert account.stripe_customer_id == customer["id"]
 
-    def test_clicks_on_two_plans_leave_at_most_one_page_open(self, start, stripe_api):
+    def test_clicks_on_two_plans_leave_exactly_one_page_open(self, start, stripe_api, monkeypatch):
+        meet_before(monkeypatch, 2, checkout, "_close_earlier_plans")  # both are written down
         for _round in range(3):
             outcomes = race(partial(start, "starter"), partial(start, "pro"))
             assert kinds(outcomes) == {"str": 2}
             pages = [page["status"] for page in stripe_api.made("checkout.session")]
-            assert pages.count("open") <= 1
+            assert pages.count("open") == 1
+
+    def test_and_may_leave_none_where_each_ends_the_other(self, start, stripe_api, monkeypatch):
+        def all_others(click):
+            return CheckoutStart.objects.filter(account_id=click.account_id).exclude(pk=click.pk)
+
+        monkeypatch.setattr(checkout, "_earlier", all_others)
+        meet_before(monkeypatch, 2, checkout, "_close_earlier_plans")
+        race(partial(start, "starter"), partial(start, "pro"))
+        pages = [page["status"] for page in stripe_api.made("checkout.session")]
+        assert pages.count("open") == 0
 
     def test_the_limit_is_exact(self, start, stripe_api):
         outcomes = race(*[start] * 16)

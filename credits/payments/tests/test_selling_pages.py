@@ -108,7 +108,7 @@ class TestThePriceList:
         page = client.get("/prices/")
         assert html(page).count('action="/prices/buy/"') == 2
         assert "Your plan" in text(page)
-        assert "Manage subscription" in text(page)
+        assert "Change plan" in text(page)
 
     def test_says_that_a_plan_is_about_to_end(self, client, stripe_api, account, now):
         subscribe(account, now, cancel_at_period_end=True)
@@ -172,7 +172,7 @@ class TestBuying:
 
     def test_of_a_second_plan_points_to_the_portal(self, buy, stripe_api, account, now):
         subscribe(account, now)
-        assert "Change it under “Manage subscription”" in text(buy("pro"), 409)
+        assert "Change it under “Your plan”" in text(buy("pro"), 409)
 
     def test_stops_after_ten_an_hour(self, buy, stripe_api):
         for _ in range(10):
@@ -318,7 +318,7 @@ class TestThePortal:
         [session] = stripe_api.made("billing_portal.session")
         assert (answer.status_code, answer["Location"]) == (302, session["url"])
         assert stripe_api.asked("POST /v1/billing_portal/sessions") == [
-            {"customer": "cus_1", "return_url": "https://shop.example.com/"}
+            {"customer": "cus_1", "return_url": "https://shop.example.com/subscription/"}
         ]
 
     def test_is_not_there_for_who_never_bought(self, client, stripe_api):

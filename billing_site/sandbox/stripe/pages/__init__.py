@@ -5,7 +5,7 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from billing_site.sandbox.stripe.errors import StripeError
-from billing_site.sandbox.stripe.pages import checkout_page, control_page, portal_page
+from billing_site.sandbox.stripe.pages import checkout_page, control_page, invoice_page, portal_page
 from billing_site.sandbox.stripe.pages.html import Page, alert, page
 from billing_site.sandbox.stripe.store import Store
 
@@ -21,6 +21,8 @@ VIEWS: dict[tuple[str, str], View] = {
     ("POST", "/c/challenge/*"): checkout_page.answer_challenge,
     ("GET", "/p/session/*"): portal_page.show,
     ("POST", "/p/session/*"): portal_page.submit,
+    ("GET", "/i/*"): invoice_page.show,
+    ("POST", "/i/*"): invoice_page.submit,
     ("GET", "/_sandbox/*"): control_page.show,
     ("POST", "/_sandbox/*"): control_page.submit,
 }

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from html import escape
 
-from billing_site.sandbox.stripe import clock, money, webhooks
+from billing_site.sandbox.stripe import clock, money, rest, webhooks
 from billing_site.sandbox.stripe.errors import StripeError, not_found
 from billing_site.sandbox.stripe.pages import html
 from billing_site.sandbox.stripe.pages.html import Page
@@ -13,6 +13,7 @@ Form = dict[str, str]
 
 MOST_ROWS = 50
 MOST_DAYS = 400
+MOST_LATENCY = 60
 
 
 def show(store: Store, verb: str, form: Form) -> Page:
@@ -80,6 +81,12 @@ def _switches(store: Store, form: Form) -> None:
     )
 
 
+def _api_switches(store: Store, form: Form) -> None:
+    latency = form.get("latency", "0").strip("0 ")
+    seconds = _number(form, "latency", MOST_LATENCY) if latency else 0
+    rest.set_switches(store, form.get("failure", ""), seconds)
+
+
 VERBS: dict[str, Callable[[Store, Form], None]] = {
     "advance": _advance,
     "refund": _refund,
@@ -88,6 +95,7 @@ VERBS: dict[str, Callable[[Store, Form], None]] = {
     "close": _close,
     "resend": _resend,
     "switches": _switches,
+    "api": _api_switches,
 }
 
 
@@ -139,10 +147,23 @@ def _delivery(store: Store) -> str:
         '<label for="delay">late, by seconds</label> <input type="number" id="delay" name="delay"'
         f' min="0" max="3600" value="{int(switches.get("delay", 0))}"> <button>Set</button>'
     )
+    api = "".join(
+        f'<label class="inline"><input type="radio" name="failure" value="{value}"'
+        f"{' checked' if store.api.get('failure', '') == value else ''}> {words}</label>"
+        for value, words in (("", "well"), ("refused", "with 500"), ("lost", "done, not answered"))
+    )
+    latency = (
+        '<label for="latency">after seconds</label> <input type="number" id="latency"'
+        f' name="latency" min="0" max="{MOST_LATENCY}"'
+        f' value="{int(store.api.get("latency_seconds", 0))}"> <button>Set</button>'
+    )
     waiting = sum(row["state"] == "pending" for row in store.deliveries)
     address = escape(store.config.webhook_url or "nobody")
-    return f"<h2>Delivery of events</h2><p>To {address}. Waiting: {waiting}.</p>" + _form(
-        "switches", boxes + delay, inline=False
+    return (
+        f"<h2>Delivery of events</h2><p>To {address}. Waiting: {waiting}.</p>"
+        + _form("switches", boxes + delay, inline=False)
+        + "<h2>Answers of the API</h2>"
+        + _form("api", api + latency, inline=False)
     )
 
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from billing_site.sandbox.stripe import billing, changes, money
+from billing_site.sandbox.stripe import billing, changes, items, money
 from billing_site.sandbox.stripe.errors import StripeError
 from billing_site.sandbox.stripe.pages import html
 from billing_site.sandbox.stripe.pages.html import Page
@@ -126,7 +126,7 @@ def _subscription(store: Store, subscription: Object, features: Object) -> str:
         f"{_plan(store, item['price'])} ({item['quantity']})"
         for item in subscription["items"]["data"]
     )
-    end = html.day(billing.period_end(subscription))
+    end = html.day(items.period_end(subscription))
     ends = subscription["cancel_at_period_end"]
     buttons = [
         html.button("switch", price["id"], f"Switch to {_plan(store, price)}")

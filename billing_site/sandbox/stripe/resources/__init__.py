@@ -7,7 +7,17 @@ from billing_site.sandbox.stripe.resources import (
     hosted,
     payments,
     platform,
+    schedules,
     subscriptions,
 )
 
-__all__ = ["catalogue", "clocks", "customers", "hosted", "payments", "platform", "subscriptions"]
+__all__ = [
+    "catalogue",
+    "clocks",
+    "customers",
+    "hosted",
+    "payments",
+    "platform",
+    "schedules",
+    "subscriptions",
+]

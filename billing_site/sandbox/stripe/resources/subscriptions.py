@@ -1,6 +1,6 @@
 """Subscriptions, their items, invoices and what has paid them."""
 
-from billing_site.sandbox.stripe import billing, changes, forms
+from billing_site.sandbox.stripe import billing, changes, forms, pending
 from billing_site.sandbox.stripe.errors import StripeError, invalid, missing
 from billing_site.sandbox.stripe.forms import Params
 from billing_site.sandbox.stripe.rest import cut, include, listed, page, route
@@ -138,6 +138,15 @@ def pay_invoice(store: Store, params: Params, invoice_id: str) -> Object:
         raise StripeError(
             "Your card was declined.", status=402, kind="card_error", code="card_declined"
         )
+    return invoice
+
+
+@route("POST", "/v1/invoices/*/void", "InvoiceVoidInvoiceParams")
+def void_invoice(store: Store, params: Params, invoice_id: str) -> Object:
+    invoice = store.get("invoice", invoice_id)
+    if invoice["status"] != "open":
+        raise StripeError("You can only pass in open invoices. This invoice isn't open.")
+    pending.void(store, billing.subscription_of(store, invoice), invoice)
     return invoice
 
 

@@ -14,7 +14,7 @@ KINDS = {
     "account", "billing_portal.configuration", "billing_portal.session", "charge",
     "checkout.session", "coupon", "customer", "dispute", "event", "invoice", "invoice_payment",
     "item", "payment_intent", "payment_method", "price", "product", "promotion_code", "refund",
-    "subscription", "test_helpers.test_clock", "webhook_endpoint",
+    "subscription", "subscription_schedule", "test_helpers.test_clock", "webhook_endpoint",
 }  # fmt: skip
 
 
@@ -83,7 +83,11 @@ def life(shop, client):
         {"payment_intent": shop.buy(shop.pack, discounts=discounts).payment_intent, "amount": 100}
     )
     shop.sandbox.advance(31)
-    change(shop, client.v1.subscriptions.retrieve(bought.subscription), shop.pro)
+    subscription = client.v1.subscriptions.retrieve(bought.subscription)
+    change(shop, subscription, shop.pro)
+    later = client.v1.subscription_schedules.create({"from_subscription": subscription.id})
+    client.v1.subscription_schedules.release(later.id)
+    change(shop, subscription, shop.plan, payment_behavior="pending_if_incomplete")
     shop.sandbox.advance(31)
     return shop
 
