@@ -1,10 +1,15 @@
 from django.urls import path
 
-from credits import selling_views, views
+from credits import selling_views, statement_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
-    path("ledger/", views.ledger, name="ledger"),
+    path("ledger/", statement_views.ledger, name="ledger"),
+    path("statement/export.csv", statement_views.export_csv, name="statement-csv"),
+    path("statement/export.json", statement_views.export_json, name="statement-json"),
+    path("statement/print/", statement_views.printed, name="statement-print"),
+    path("statement/balance/", statement_views.balance_at, name="statement-balance"),
+    path("statement/verify/", statement_views.verify, name="statement-verify"),
     path("prices/", selling_views.prices, name="pricing"),
     path("prices/buy/", selling_views.buy, name="buy"),
     path("purchases/done/", selling_views.done, name="purchase-done"),
