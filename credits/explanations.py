@@ -149,13 +149,13 @@ EXPLAIN: dict[LedgerEntry.Kind, Callable[[LedgerEntry], str]] = {
 
 def lot_words(lot: CreditLot) -> str:
     """What a lot of credits is, to its owner: "Plan Basic, period 1 Mar 2026 - 1 Apr 2026"."""
-    return _bought(lot) or _("%(pool)s credits of %(day)s") % {
+    return bought_words(lot) or _("%(pool)s credits of %(day)s") % {
         "pool": lot.get_pool_display(),
         "day": _day(lot.created_at),
     }
 
 
-def _bought(lot: CreditLot) -> str:
+def bought_words(lot: CreditLot) -> str:
     """The plan with its period, or the pack with its pieces; "" for what was not bought so."""
     name = str(lot.terms.get("name") or "")
     if not name:
@@ -177,7 +177,7 @@ def _bought(lot: CreditLot) -> str:
 def _purchase(entry: LedgerEntry) -> list[str]:
     lot = entry.lot
     paid = money(lot.amount_paid, lot.currency) if lot.amount_paid else ""
-    return [words for words in (_bought(lot), paid, _fact(entry)) if words]
+    return [words for words in (bought_words(lot), paid, _fact(entry)) if words]
 
 
 def _fact(entry: LedgerEntry) -> str:

@@ -16,7 +16,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from credits import exports, queries, services, statements, verification
+from credits import queries, services, statement_files, statements, verification
 from credits.explanations import Explanation, explain
 from credits.models import Account, LedgerEntry, Pool
 from credits.money import signed
@@ -84,7 +84,7 @@ def export_csv(request: HttpRequest) -> HttpResponseBase:
     account, selection = _asked(request)
     entries = statements.in_batches(selection, last=account.sequence)
     return _download(
-        exports.csv_lines(entries), "text/csv; charset=utf-8", f"{_name(selection)}.csv"
+        statement_files.csv_lines(entries), "text/csv; charset=utf-8", f"{_name(selection)}.csv"
     )
 
 
@@ -95,7 +95,7 @@ def export_json(request: HttpRequest) -> HttpResponseBase:
     """The same lines as a JSON file, oldest first, with the head of the chain."""
     account, selection = _asked(request)
     entries = statements.in_batches(selection, last=account.sequence)
-    lines = exports.json_lines(account, entries)
+    lines = statement_files.json_lines(account, entries)
     return _download(lines, "application/json", f"{_name(selection)}.json")
 
 

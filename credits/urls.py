@@ -1,6 +1,6 @@
 from django.urls import path
 
-from credits import selling_views, statement_views, views
+from credits import purchase_views, selling_views, statement_views, views
 
 urlpatterns = [
     path("", views.dashboard, name="dashboard"),
@@ -12,6 +12,7 @@ urlpatterns = [
     path("statement/verify/", statement_views.verify, name="statement-verify"),
     path("prices/", selling_views.prices, name="pricing"),
     path("prices/buy/", selling_views.buy, name="buy"),
+    path("purchases/", purchase_views.purchase_list, name="purchases"),
     path("purchases/done/", selling_views.done, name="purchase-done"),
     path("purchases/progress/", selling_views.progress, name="purchase-progress"),
     path("purchases/canceled/", selling_views.canceled, name="purchase-canceled"),

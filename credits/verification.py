@@ -16,8 +16,8 @@ from django.utils.translation import ngettext
 
 from credits.audit import hash_of
 from credits.books import chain_hash
-from credits.exports import COLUMNS, TEXTS, moment, without_apostrophe
 from credits.models import LedgerEntry
+from credits.statement_files import COLUMNS, TEXTS, moment, without_apostrophe
 
 NUMBERS = ("sequence", "amount", "balance_after", "owed_after", "account", "lot", "hold")
 CHAINED = [name for name in COLUMNS if name != "why"]  # what the hash protects, or is

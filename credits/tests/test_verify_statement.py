@@ -16,7 +16,7 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
 from django.test import Client
 
-from credits import exports, services, verification
+from credits import services, statement_files, verification
 from credits.models import Account, LedgerEntry, Pool
 from credits.tests.pages import client_of, html, text
 
@@ -76,14 +76,14 @@ class TestCsv:
     def test_has_every_line_oldest_first(self, statement: Account) -> None:
         rows = list(csv.DictReader(io.StringIO(export(statement).decode("utf-8-sig"))))
         assert [int(row["sequence"]) for row in rows] == list(range(1, statement.sequence + 1))
-        assert tuple(rows[0]) == exports.COLUMNS
+        assert tuple(rows[0]) == statement_files.COLUMNS
         assert rows[-1]["hash"] == statement.chain_head
 
     def test_has_nothing_that_a_spreadsheet_would_run(self, statement: Account) -> None:
         rows = list(csv.DictReader(io.StringIO(export(statement).decode("utf-8-sig"))))
-        for name in exports.TEXTS:
+        for name in statement_files.TEXTS:
             assert not [row for row in rows if row[name].startswith(("=", "+", "-", "@"))]
-        notes = [exports.without_apostrophe(row["note"]) for row in rows]
+        notes = [statement_files.without_apostrophe(row["note"]) for row in rows]
         assert notes[: len(NASTY)] == NASTY
 
     def test_has_the_lines_that_the_page_shows(self, statement: Account) -> None:
@@ -110,7 +110,7 @@ class TestCsv:
 
     def test_columns_are_documented(self) -> None:
         document = DOCUMENT.read_text()
-        assert [name for name in exports.COLUMNS if f"`{name}`" not in document] == []
+        assert [name for name in statement_files.COLUMNS if f"`{name}`" not in document] == []
 
 
 class TestJson:
