@@ -162,12 +162,7 @@ def bought_words(lot: CreditLot) -> str:
         return ""
     source, _id = _parts(lot.source_key)
     if source == "invoice" and "period_start" in lot.terms:
-        start, end = (
-            _day(datetime.fromisoformat(lot.terms[at])) for at in ("period_start", "period_end")
-        )
-        return _("Plan %(name)s, period %(start)s – %(end)s") % {  # noqa: RUF001
-            "name": name, "start": start, "end": end,
-        }  # fmt: skip
+        return _("Plan %(name)s, period %(period)s") % {"name": name, "period": _period(lot)}
     if source == "invoice":
         return _("Change to plan %s") % name
     pieces = lot.granted // lot.terms["credits"] if lot.terms.get("credits") else 1
@@ -217,6 +212,16 @@ def _parts(reference: str) -> tuple[str, str]:
 
 def _day(moment: datetime) -> str:
     return date_format(timezone.localtime(moment), "j M Y")
+
+
+def _period(lot: CreditLot) -> str:
+    """The paid period in days; the year is said once where it is the same."""
+    start, end = (
+        timezone.localtime(datetime.fromisoformat(lot.terms[name]))
+        for name in ("period_start", "period_end")
+    )
+    first = date_format(start, "j M" if start.year == end.year else "j M Y")
+    return f"{first} – {_day(end)}"  # noqa: RUF001
 
 
 def _count(number: int) -> str:

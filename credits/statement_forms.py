@@ -35,7 +35,7 @@ class StatementForm(forms.Form):
         super().__init__(asked)
         self.account = account
         self.months = {str(month): month for month in statements.months(account, now=now)}
-        months = [(name, date_format(month.start, "F Y")) for name, month in self.months.items()]
+        months = [(name, date_format(month.start, "M Y")) for name, month in self.months.items()]
         self.fields["month"].choices = [("", _("All months")), *months]  # type: ignore[attr-defined]
 
     def selection(self) -> Selection:

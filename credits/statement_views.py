@@ -24,7 +24,7 @@ from credits.statement_forms import MomentForm, StatementForm, VerifyForm
 from credits.statements import Selection
 
 MOST_PRINTED = 2000  # lines; a browser lays out more for minutes
-MOST_UPLOADED = 10 * 1024 * 1024  # bytes: some 30,000 lines
+MOST_UPLOADED = 10 * 1024 * 1024  # bytes: some 45,000 lines
 
 
 @dataclass(frozen=True)

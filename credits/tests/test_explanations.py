@@ -18,7 +18,7 @@ PLAN = {
     "period_start": "2026-03-01T00:00:00+00:00",
     "period_end": "2026-04-01T00:00:00+00:00",
 }
-PERIOD = "Plan Basic, period 1 Mar 2026 – 1 Apr 2026"  # noqa: RUF001
+PERIOD = "Plan Basic, period 1 Mar – 1 Apr 2026"  # noqa: RUF001
 
 
 def why(customer, kind=None, position=0):
@@ -229,4 +229,4 @@ def test_a_smaller_plan_is_no_matter_of_staff(customer):
 def test_days_are_those_of_the_readers_time_zone(customer):
     renew(customer)
     with timezone.override("America/New_York"):
-        assert "period 28 Feb 2026 – 31 Mar 2026" in why(customer)  # noqa: RUF001
+        assert "period 28 Feb – 31 Mar 2026" in why(customer)  # noqa: RUF001

@@ -132,7 +132,7 @@ class TestFilters:
 
     def test_offer_every_month_since_the_first_line(self, three_months: Account) -> None:
         page = text(client_of(three_months).get("/ledger/"))
-        assert "All months March 2026 February 2026 January 2026 Pool" in page
+        assert "All months Mar 2026 Feb 2026 Jan 2026 Pool" in page
 
     def test_months_are_those_of_the_readers_time_zone(self, three_months: Account) -> None:
         selection = Selection(three_months.pk, month=Month(2026, 1))
