@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from rest_framework.views import APIView
 
 from credits import problems, queries, services
-from credits.models import LedgerEntry, Offer
+from credits.models import LedgerEntry, Offer, Pool
 from credits.payments import checkout
 from credits.payments.client import SellingUnavailable
 from credits.payments.purchases import MOST_PIECES
@@ -35,6 +35,9 @@ CHECKOUT_PROBLEMS: dict[type[Exception], ProblemType] = {
     checkout.TooManyCheckouts: problems.RATE_LIMITED,
     SellingUnavailable: SELLING_UNAVAILABLE,
 }
+
+
+LEDGER_FILTERS = {"pool": Pool.values, "kind": LedgerEntry.Kind.values}
 
 
 class PoolsDocument(serializers.Serializer[Any]):
@@ -137,12 +140,26 @@ class LedgerView(ListAPIView[LedgerEntry]):
     serializer_class = LedgerLine
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
-        return queries.history(account_id=account_id_of(self.request, timezone.now()))
+        lines = queries.history(account_id=account_id_of(self.request, timezone.now()))
+        for name, choices in LEDGER_FILTERS.items():
+            wanted = self.request.query_params.get(name)
+            if wanted is None:
+                continue
+            if wanted not in choices:
+                raise ValidationError({name: [f"Has to be one of: {', '.join(choices)}."]})
+            lines = lines.filter(**{name: wanted})
+        return lines
 
     @extend_schema(
         operation_id="ledger",
         summary="Every movement of credits",
-        parameters=[problems.RETRY_AFTER],
+        parameters=[
+            *(
+                OpenApiParameter(name, str, enum=choices, description="Only lines of this one.")
+                for name, choices in LEDGER_FILTERS.items()
+            ),
+            problems.RETRY_AFTER,
+        ],
         responses={
             200: LedgerLine,
             **problems.documented(problems.INVALID_REQUEST, *problems.EVERYWHERE),

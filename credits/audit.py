@@ -75,13 +75,23 @@ def prove(
     return totals, [f"account {account.pk}: {sentence}" for sentence in wrong]
 
 
+def hash_of(entry: LedgerEntry) -> str:
+    """The hash that a line should have, from what stands in it now."""
+    line = (
+        entry.account_id, entry.sequence, entry.kind, entry.pool, entry.lot_id, entry.hold_id,
+        entry.amount, entry.balance_after, entry.owed_after,
+        entry.reference, entry.actor, entry.note,
+    )  # fmt: skip
+    return chain_hash(entry.previous_hash, line, entry.created_at)
+
+
 def _wrong_chain(account: Account, entries: list[LedgerEntry]) -> Iterator[str]:
     head = ""
     for expected, entry in enumerate(entries, start=1):
         if entry.sequence != expected:
             yield f"line {expected} is missing (found {entry.sequence})"
             return
-        if entry.previous_hash != head or entry.hash != _hash(entry):
+        if entry.previous_hash != head or entry.hash != hash_of(entry):
             yield f"line {expected} was changed: the hash chain is broken"
             return
         head = entry.hash
@@ -182,15 +192,6 @@ def _totals(
         clawed_back=-lines[Kind.CLAW_BACK] - lines[Kind.RESTORE] - lines[Kind.REPAY],
         frozen=sum(lot.frozen for lot in lots),
     )
-
-
-def _hash(entry: LedgerEntry) -> str:
-    line = (
-        entry.account_id, entry.sequence, entry.kind, entry.pool, entry.lot_id, entry.hold_id,
-        entry.amount, entry.balance_after, entry.owed_after,
-        entry.reference, entry.actor, entry.note,
-    )  # fmt: skip
-    return chain_hash(entry.previous_hash, line, entry.created_at)
 
 
 def _numbers(totals: Totals) -> list[int]:

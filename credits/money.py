@@ -1,4 +1,4 @@
-"""Money as people write it."""
+"""Money as people write it. Everywhere else it is minor units with their currency."""
 
 from django.utils.formats import number_format
 
@@ -23,3 +23,9 @@ def money(amount: int, currency: str) -> str:
     sign = MINUS if amount < 0 else ""
     symbol = SYMBOLS.get(code)
     return f"{sign}{symbol}{text}" if symbol else f"{sign}{text} {code.upper()}"
+
+
+def signed(amount: int) -> str:
+    """Credits with their sign: +1,250, and 0 for a claw-back that only raised what is owed."""
+    sign = "+" if amount > 0 else MINUS if amount < 0 else ""
+    return sign + number_format(abs(amount), force_grouping=True)

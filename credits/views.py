@@ -1,42 +1,21 @@
-"""Pages about credits: the landing page, the overview and the statement."""
+"""Pages about credits: the landing page and the overview."""
 
-import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from uuid import UUID
 
-from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from credits import queries, services
-from credits.models import Account, LedgerEntry, Offer, Pool
-from credits.money import MINUS, money
+from credits.models import Account, Offer, Pool
+from credits.money import money
+from credits.statement_views import lines_of
 
 RECENT_LINES = 6
-LINES_PER_PAGE = 50
-
-
-@dataclass(frozen=True)
-class Line:
-    """A ledger entry in words."""
-
-    entry: LedgerEntry
-    source: str
-    url: str
-
-    @property
-    def amount(self) -> str:
-        """Signed and grouped; 0 for a claw-back that only raised what is owed."""
-        sign = "+" if self.entry.amount > 0 else MINUS if self.entry.amount < 0 else ""
-        return sign + number_format(abs(self.entry.amount), force_grouping=True)
 
 
 @dataclass(frozen=True)
@@ -59,37 +38,14 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     account = _account(request, now)
     balance = queries.balance(account_id=account.pk, now=now)
-    entries = queries.history(account_id=account.pk)[:RECENT_LINES]
+    recent = queries.history(account_id=account.pk).select_related("lot")[:RECENT_LINES]
     context = {
         "account": account,
         "balance": balance,
         "pools": _pool_cards(account, balance, now),
-        "lines": _lines(entries),
+        "lines": lines_of(recent),
     }
     return render(request, "credits/dashboard.html", context)
-
-
-@require_safe
-@login_required
-@never_cache
-def ledger(request: HttpRequest) -> HttpResponse:
-    """The statement, newest first. `?before=N` shows the lines below sequence N.
-
-    Sequences have no gaps, so the neighbouring pages follow by arithmetic.
-    """
-    account = _account(request, timezone.now())
-    before = _cursor(request.GET.get("before"), last=account.sequence)
-    entries = list(
-        queries.history(account_id=account.pk).filter(sequence__lt=before)[:LINES_PER_PAGE]
-    )
-    newer = min(before + LINES_PER_PAGE, account.sequence + 1)
-    context = {
-        "lines": _lines(entries),
-        "total": account.sequence,
-        "newer": newer if newer > before else None,
-        "older": entries[-1].sequence if entries and entries[-1].sequence > 1 else None,
-    }
-    return render(request, "credits/ledger.html", context)
 
 
 def price_rows() -> list[tuple[Offer, str]]:
@@ -119,40 +75,3 @@ def _pool_cards(account: Account, balance: queries.Balance, now: datetime) -> li
         )
         for pool, rule in rules.items()
     ]
-
-
-def _lines(entries: Iterable[LedgerEntry]) -> list[Line]:
-    return [Line(entry, *_source(entry)) for entry in entries]
-
-
-def _source(entry: LedgerEntry) -> tuple[str, str]:
-    """What is behind an entry: words, and a page if there is one."""
-    if entry.note:
-        return entry.note, ""
-    if entry.reference == "expiry":
-        return _("Their time was over"), ""
-    kind, _colon, rest = entry.reference.partition(":")
-    if kind == "generation" and _is_uuid(rest):
-        return _("Generation %s") % rest[:8], reverse("generation:detail", args=[rest])
-    words = {
-        "checkout": _("Purchase %s"),
-        "dispute": _("Dispute %s"),
-        "invoice": _("Invoice %s"),
-        "refund": _("Refund %s"),
-    }
-    return (words[kind] % rest, "") if kind in words else (entry.reference, "")
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        return str(UUID(text)) == text
-    except ValueError:
-        return False
-
-
-def _cursor(text: str | None, *, last: int) -> int:
-    if text is None:
-        return last + 1
-    if not re.fullmatch(r"[0-9]{1,18}", text) or not 1 < int(text) <= last + 1:
-        raise Http404("There is no such page of the statement.")
-    return int(text)

@@ -62,6 +62,7 @@ def make(*, now: datetime) -> None:
     services.grant(
         account_id=account_id, pool=Pool.BULK, amount=50, source_key="checkout:cs_b7Qw2k",
         amount_paid=1500, currency="usd", now=now - 55 * days,
+        terms={"name": "Pack 50", "credits": 50},
     )  # fmt: skip
     services.grant(
         account_id=account_id, pool=Pool.PROMOTIONAL, amount=5, source_key="manual:welcome",
@@ -78,7 +79,7 @@ def make(*, now: datetime) -> None:
         now=now - 7 * days,
     )  # fmt: skip
     services.issue_retail_token(
-        account_id=account_id, source_key="checkout:cs_c41TnM", amount_paid=90, currency="usd",
+        account_id=account_id, source_key="checkout:cs_c41TnM:1", amount_paid=90, currency="usd",
         now=now - 6 * days,
     )  # fmt: skip
     _generate(account_id, now, older_than=2, newer_than=10)
@@ -90,6 +91,11 @@ def _renew(account_id: int, source_key: str, now: datetime) -> None:
     services.reset_subscription(
         account_id=account_id, amount=20, period_end=now + timedelta(days=30),
         source_key=source_key, amount_paid=900, currency="usd", now=now,
+        terms={
+            "name": "Starter",
+            "period_start": now.isoformat(),
+            "period_end": (now + timedelta(days=30)).isoformat(),
+        },
     )  # fmt: skip
 
 

@@ -141,6 +141,7 @@ def test_no_page_scrolls_sideways_on_a_phone(visit) -> None:
         expect(page.locator("#status")).to_have_text("Done", timeout=15_000)
     addresses = ["/", "/ledger/", "/generations/", "/generations/new/", "/api-keys/", "/prices/"]
     assert does_not_scroll_sideways(page), page.url
+    addresses += ["/statement/print/", "/statement/balance/", "/statement/verify/", "/purchases/"]
     for address in [*addresses, "/accounts/email/", "/accounts/password/change/"]:
         page.goto(address)
         assert does_not_scroll_sideways(page), address

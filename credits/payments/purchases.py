@@ -32,6 +32,20 @@ def apply_session(event: Event) -> Done:
     return Done(key, account.pk)
 
 
+def apply_charge(event: Event) -> Done:
+    """`charge.succeeded`: whose it is, so that its receipt is found. It brings nothing."""
+    customer, intent = text(event.object, "customer"), text(event.object, "payment_intent")
+    account = Account.objects.filter(stripe_customer_id=customer).first() if customer else None
+    if account is None or not intent:
+        raise Ignore("The charge does not belong to a customer of this site.")
+    return Done(payment_key(intent), account.pk)
+
+
+def payment_key(payment_intent: str) -> str:
+    """The fact that a payment was made."""
+    return f"payment:{payment_intent}"
+
+
 def _bought(session: Object) -> tuple[Offer, int]:
     slug = text(session, "metadata", "offer")
     if not slug:

@@ -98,8 +98,17 @@ def read_invoice(invoice: Object) -> Invoice:
         amount_paid=number(invoice, "amount_paid"),
         currency=required(invoice, "currency"),
         lines=[_read_line(line) for line in rows(invoice, "lines")],
-        payment_intents=list(_payment_intents(invoice)),
+        payment_intents=list(payment_intents(invoice)),
     )
+
+
+def payment_intents(invoice: Object) -> Iterator[str]:
+    """Before basil one on the invoice, since then one for each of its payments."""
+    if found := text(invoice, "payment_intent"):
+        yield found
+    for payment in rows(invoice, "payments"):
+        if found := text(payment, "payment", "payment_intent"):
+            yield found
 
 
 def _read_line(line: Object) -> Line:
@@ -128,15 +137,6 @@ def _is_proration(line: Object) -> bool:
         return False
     details = (parent.get("subscription_item_details"), parent.get("invoice_item_details"))
     return any(isinstance(found, dict) and bool(found.get("proration")) for found in details)
-
-
-def _payment_intents(invoice: Object) -> Iterator[str]:
-    """Before basil one on the invoice, since then one for each of its payments."""
-    if found := text(invoice, "payment_intent"):
-        yield found
-    for payment in rows(invoice, "payments"):
-        if found := text(payment, "payment", "payment_intent"):
-            yield found
 
 
 def subscription_period_end(subscription: Object) -> datetime | None:

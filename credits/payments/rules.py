@@ -17,6 +17,7 @@ RULES: dict[str, Callable[[Event], Done]] = {
     "invoice.payment_failed": failures.apply_failed,
     "checkout.session.completed": purchases.apply_session,
     "checkout.session.async_payment_succeeded": purchases.apply_session,
+    "charge.succeeded": purchases.apply_charge,
     "customer.subscription.created": subscriptions.apply_change,
     "customer.subscription.updated": subscriptions.apply_change,
     "customer.subscription.deleted": subscriptions.apply_change,

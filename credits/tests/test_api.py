@@ -179,6 +179,31 @@ class TestLedger:
         answer = api.get("/api/v1/ledger", {"page_size": size})
         assert invalid(answer) == (400, "invalid_request", ["page_size"])
 
+    @pytest.mark.parametrize(
+        ("wanted", "found"),
+        [({"pool": "bulk"}, [4, 1]), ({"kind": "grant"}, [2, 1]),
+         ({"pool": "promotional", "kind": "grant"}, [2]), ({"kind": "expire"}, [])],
+    )  # fmt: skip
+    def test_can_be_asked_for_one_pool_or_kind(self, api, customer, wanted, found):
+        customer.grant(5)
+        customer.gift(2, days=1)
+        customer.spend(3)  # of both pools
+        assert sequences(api.get("/api/v1/ledger", wanted).json()) == found
+
+    def test_keeps_the_filter_on_the_next_page(self, api, customer):
+        customer.grant(5)
+        for _ in range(3):
+            customer.spend(1)
+        first = api.get("/api/v1/ledger", {"kind": "hold", "page_size": 2}).json()
+        assert sequences(first) == [4, 3]
+        assert sequences(api.get(first["next"]).json()) == [2]
+
+    @pytest.mark.parametrize("name", ["pool", "kind"])
+    @pytest.mark.parametrize("value", ["", "gold", "GRANT", "grant\0"])
+    def test_refuses_a_pool_or_kind_that_there_is_not(self, api, name, value):
+        status, _code, fields = invalid(api.get("/api/v1/ledger", {name: value}))
+        assert (status, fields) == (400, [name])
+
 
 def sequences(page: dict[str, Any]) -> list[int]:
     return [line["sequence"] for line in page["results"]]
