@@ -76,6 +76,14 @@ def notice_zone(*, user: User, name: str) -> None:
     User.objects.filter(pk=user.pk, timezone="").update(timezone=name)
 
 
+def choose_zone(*, user: User, name: str) -> None:
+    """The person's own choice; empty for UTC. Raises ValidationError."""
+    if name:
+        validate_zone(name)
+    user.timezone = name
+    user.save(update_fields=["timezone"])
+
+
 def forget_sessions(*, now: datetime) -> int:
     """Deletes sessions that have ended; returns how many."""
     deleted, _by_model = Session.objects.filter(expire_date__lte=now).delete()
