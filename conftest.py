@@ -20,7 +20,8 @@ TABLES = [
     "credits_subscription", "credits_checkoutstart", "credits_account", "credits_offer",
     "accounts_apikey", "billing_site_requestcount",
     "billing_site_cache", "axes_accessattemptexpiration", "axes_accessattempt",
-    "mfa_authenticator", "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",
+    "djstripe_customer", "mfa_authenticator",
+    "account_emailconfirmation", "account_emailaddress", "django_admin_log", "django_session",
     "accounts_user_groups", "accounts_user_user_permissions", "accounts_user",
 ]  # fmt: skip
 

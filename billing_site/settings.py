@@ -212,6 +212,7 @@ ALLAUTH_TRUSTED_PROXY_COUNT = 1 if IS_PUBLIC else 0
 
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
 MFA_TOTP_ISSUER = urlsplit(SITE_URL).hostname
+MFA_TOTP_TOLERANCE = 1  # a phone whose clock is half a minute off (RFC 6238, 5.2)
 
 # Whoever guesses one person's password from one address is locked out of that person's account
 # there; the person, and everybody else behind that address, is not.
@@ -222,7 +223,7 @@ AXES_RESET_ON_SUCCESS = True
 AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the way out comes after 15 minutes
 AXES_CLIENT_IP_CALLABLE = "billing_site.accounts.lockout.client_address"
 AXES_USERNAME_CALLABLE = "billing_site.accounts.lockout.email_tried"
-AXES_LOCKOUT_TEMPLATE = "429.html"
+AXES_LOCKOUT_TEMPLATE = "accounts/locked_out.html"
 AXES_DISABLE_ACCESS_LOG = True  # who signed in from where is nobody's business
 AXES_ENABLE_ADMIN = True  # failed attempts; deleting them lets somebody in again
 AXES_VERBOSE = False

@@ -175,8 +175,8 @@ def cancel(*, generation: Generation, now: datetime) -> Generation:
 def erase_texts(*, account_id: int, now: datetime) -> int:
     """Cancels what is open and empties every prompt and output; returns how many generations.
 
-    For an account that can request nothing any more (frozen): else a new one could follow. A worker
-    that is still writing finds its lease lost. Costs, times and holds stay, the books refer to them.
+    For an account that is frozen: else a new one could follow. A worker that is still writing finds
+    its lease lost. Costs, times and holds stay: the books refer to them.
     """
     for generation in Generation.objects.filter(account_id=account_id, finished_at=None):
         with suppress(NotCancelable):  # it has ended meanwhile

@@ -21,7 +21,7 @@ OURS = ("account_id", "request_hash", "idempotency_key", "lease_until", "run_at"
 
 
 def pieces(*, user: User, now: datetime) -> Iterator[str]:
-    """The file: an object with a list for every kind of data. Passwords and hashes are not in it."""
+    """The file: an object with a list for every kind of data, without passwords and hashes."""
     yield f'{{"made_at": {_json(now)}'
     for name, found in _sections(user, now):
         yield f',\n"{name}": ['

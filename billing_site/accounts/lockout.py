@@ -7,7 +7,7 @@ from django.http import HttpRequest
 
 
 def client_address(request: HttpRequest) -> str | None:
-    """The customer's address, not the proxy's: as allauth counts, by ALLAUTH_TRUSTED_PROXY_COUNT."""
+    """The customer's address, not the proxy's (ALLAUTH_TRUSTED_PROXY_COUNT)."""
     address: str | None = get_client_ip(request)
     return address
 

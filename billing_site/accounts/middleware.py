@@ -60,7 +60,9 @@ def _missing_factor(request: HttpRequest) -> HttpResponse | None:
     if not is_mfa_enabled(request.user):
         messages.warning(request, _("Staff signs in with two factors: set up the second one."))
         return redirect(f"{reverse('mfa_activate_totp')}?{there}")
-    if not any(record["method"] == "mfa" for record in get_authentication_records(request, request.user)):
+    if not any(
+        record["method"] == "mfa" for record in get_authentication_records(request, request.user)
+    ):
         return redirect(f"{reverse('mfa_reauthenticate')}?{there}")
     return None
 

@@ -10,7 +10,7 @@ ENDED = ("canceled", "incomplete_expired")
 
 
 def end_at_once(*, account_id: int) -> int:
-    """Ends the account's subscriptions and open Checkout sessions at Stripe; how many subscriptions.
+    """Ends the account's open Checkout sessions and its subscriptions, and says how many of these.
 
     Stripe's list decides, because events may be on their way. Nothing is refunded or prorated, and
     repeating ends nothing twice. Not inside a transaction. Raises SellingUnavailable; what was

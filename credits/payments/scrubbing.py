@@ -16,7 +16,7 @@ from credits.models import Account, InboxEvent
 
 # Keys whose values say who somebody is, in any object of https://docs.stripe.com/api
 PERSONAL = {
-    "address", "billing_details", "business_name", "custom_fields", "customer_address",
+    "address", "billing_details", "business_name", "card", "custom_fields", "customer_address",
     "customer_details", "customer_email", "customer_name", "customer_phone", "customer_shipping",
     "customer_tax_ids", "email", "evidence", "hosted_invoice_url", "individual_name", "invoice_pdf",
     "name", "payment_method_details", "phone", "receipt_email", "receipt_url",
@@ -68,18 +68,23 @@ def _scrub_event(pk: int) -> bool:
 
 def _scrub_djstripe(customer_id: str) -> int:
     """Copies that dj-stripe keeps, where somebody feeds it."""
-    changed = 0
-    for model in apps.get_app_config("djstripe").get_models():
-        if not any(field.name == "stripe_data" for field in model._meta.get_fields()):
-            continue
-        changed += _scrub_copies(model, customer_id)
-    return changed
+    models_of_it = apps.get_app_config("djstripe").get_models()
+    return sum(_scrub_copies(model, customer_id) for model in models_of_it)
 
 
 def _scrub_copies(model: type[models.Model], customer_id: str) -> int:
-    theirs = Q(id=customer_id) | Q(stripe_data__customer=customer_id)
-    rows = model._default_manager.filter(theirs)
-    for row in rows:
-        row.stripe_data = without_person(row.stripe_data)  # type: ignore[attr-defined]
-        row.save(update_fields=["stripe_data"])
-    return len(rows)
+    columns = {field.name for field in model._meta.concrete_fields}
+    if "stripe_data" not in columns:
+        return 0
+    theirs = Q(stripe_data__id=customer_id)
+    theirs |= Q(stripe_data__customer=customer_id)
+    theirs |= Q(stripe_data__data__object__customer=customer_id)  # of events
+    changed = 0
+    for row in model._default_manager.filter(theirs):
+        changes = {
+            name: without_person(getattr(row, name)) for name in columns & {"stripe_data", "data"}
+        }
+        if "email" in columns:
+            changes["email"] = ""
+        changed += model._default_manager.filter(pk=row.pk).update(**changes)
+    return changed
