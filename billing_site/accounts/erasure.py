@@ -15,6 +15,7 @@ import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from axes.models import AccessAttempt
 from django.contrib.admin.models import LogEntry
@@ -98,8 +99,9 @@ def follow_up(*, now: datetime) -> None:
 def _become_nobody(user: User, now: datetime) -> None:
     """The password goes, and with it every session: they are tied to it."""
     row = User.objects.select_for_update().get(pk=user.pk)
-    known_as = {row.email, *row.emailaddress_set.values_list("email", flat=True)}
-    row.emailaddress_set.all().delete()
+    addresses = EmailAddress.objects.filter(user=row)
+    known_as = {row.email, *addresses.values_list("email", flat=True)}
+    addresses.delete()
     Authenticator.objects.filter(user=row).delete()
     row.api_keys.filter(revoked_at=None).update(revoked_at=now)
     row.api_keys.update(name="erased")

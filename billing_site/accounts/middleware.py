@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from datetime import timedelta
 from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
 
 from allauth.account.authentication import get_authentication_records
 from allauth.mfa.utils import is_mfa_enabled
@@ -23,17 +24,23 @@ Page = Callable[[HttpRequest], HttpResponse]
 
 
 class StaffSafety:
-    """In the staff area a session lasts STAFF_SESSION, and on a public site has a second factor."""
+    """A session of staff lasts STAFF_SESSION; on a public site the admin asks for a second factor.
+
+    It is counted from the sign-in, not from the last click: a stolen cookie is worth an hour.
+    """
 
     def __init__(self, get_response: Page) -> None:
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         if request.path.startswith(reverse("admin:index")) and request.user.is_staff:
-            end_within_the_hour(request.session)
+            _end_within_the_hour(request.session)
             if settings.STAFF_NEEDS_SECOND_FACTOR and (way := _missing_factor(request)):
                 return way
-        return self.get_response(request)
+        response = self.get_response(request)
+        if request.session.modified and request.user.is_staff:  # signed in just now, for example
+            _end_within_the_hour(request.session)
+        return response
 
 
 class OwnTimeZone:
@@ -47,7 +54,7 @@ class OwnTimeZone:
             return self.get_response(request)
 
 
-def end_within_the_hour(session: SessionBase) -> None:
+def _end_within_the_hour(session: SessionBase) -> None:
     """Shortens a session to STAFF_SESSION from now. One that ends sooner is left alone."""
     latest = timezone.now() + settings.STAFF_SESSION
     if session.get_expiry_date() > latest + timedelta(seconds=1):
@@ -67,7 +74,7 @@ def _missing_factor(request: HttpRequest) -> HttpResponse | None:
     return None
 
 
-def _zone_of(request: HttpRequest) -> object:
+def _zone_of(request: HttpRequest) -> ZoneInfo | None:
     """Programs get UTC, and their session, if any, is not looked up."""
     if request.path.startswith("/api/") or settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return None

@@ -9,8 +9,8 @@ from credits.payments.portal import LIVE, live_subscription
 ENDED = ("canceled", "incomplete_expired")
 
 
-def end_at_once(*, account_id: int) -> int:
-    """Ends the account's open Checkout sessions and its subscriptions, and says how many of these.
+def end_at_once(*, account_id: int) -> None:
+    """Ends the account's open Checkout sessions and its subscriptions.
 
     Stripe's list decides, because events may be on their way. Nothing is refunded or prorated, and
     repeating ends nothing twice. Not inside a transaction. Raises SellingUnavailable; what was
@@ -18,7 +18,7 @@ def end_at_once(*, account_id: int) -> int:
     """
     customer_id = Account.objects.get(pk=account_id).stripe_customer_id
     if not customer_id:
-        return 0
+        return
     client = connect()
     with asking():
         sessions = client.v1.checkout.sessions.list(
@@ -27,8 +27,8 @@ def end_at_once(*, account_id: int) -> int:
         for session in sessions.auto_paging_iter():
             _expire(client, session.id)
         subscriptions = client.v1.subscriptions.list(params={"customer": customer_id})
-        ended = [_end(client, found.id) for found in subscriptions.auto_paging_iter()]
-    return len(ended)
+        for subscription in subscriptions.auto_paging_iter():
+            _end(client, subscription.id)
 
 
 def has_plan(*, account_id: int) -> bool:

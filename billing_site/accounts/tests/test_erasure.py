@@ -6,11 +6,13 @@ Stripe is the sandbox, over real HTTP.
 import json
 import re
 from datetime import timedelta
+from io import StringIO
 
 import pytest
 import requests
 from allauth.mfa.models import Authenticator
 from django.contrib.admin.models import CHANGE, LogEntry
+from django.core.management import CommandError, call_command
 from django.db import connection
 from django.test import Client
 from django.utils import timezone
@@ -292,3 +294,29 @@ class TestTheBooks:
 
 def bodies():
     return "\n".join(InboxEvent.objects.values_list("body", flat=True))
+
+
+class TestTheCommand:
+    def run(self, *arguments):
+        out = StringIO()
+        call_command("erase_account", *arguments, stdout=out)
+        return out.getvalue()
+
+    def test_says_first_what_is_lost(self, user, account, now):
+        give(account, now)
+        said = self.run("ADA@example.com")
+        assert "would lose 10 credits, 0 single generations and no plan. Add --yes" in said
+        assert User.objects.get().erased_at is None
+
+    def test_deletes_with_yes(self, user):
+        assert "@erased.invalid now." in self.run("ada@example.com", "--yes")
+        assert User.objects.get().erased_at is not None
+
+    def test_says_that_stripe_cannot_be_reached(self, user, site, settings):
+        settings.STRIPE_API_BASE = "http://127.0.0.1:1"
+        with pytest.raises(CommandError, match="Nothing was deleted: APIConnectionError"):
+            self.run("ada@example.com", "--yes")
+
+    def test_names_an_unknown_address(self, db):
+        with pytest.raises(CommandError, match=r"There is no user x@example\.com"):
+            self.run("x@example.com")

@@ -65,11 +65,9 @@ class TestSettingUp:
         assert 'aria-invalid="true"' in html(client.post(ACTIVATE, {"code": "000000"}))
         assert not Authenticator.objects.exists()
 
-    def test_leads_to_the_recovery_codes_and_tells_by_mail(
-        self, client, django_capture_on_commit_callbacks
-    ):
-        with django_capture_on_commit_callbacks(execute=True):
-            set_up(client)
+    @pytest.mark.django_db(transaction=True)
+    def test_leads_to_the_recovery_codes_and_tells_by_mail(self, client):
+        set_up(client)
         assert set(Authenticator.objects.values_list("type", flat=True)) == {
             "totp",
             "recovery_codes",
