@@ -41,6 +41,12 @@ class TestSignUp:
         assert "too short" in text(page)
         assert not User.objects.exists()
 
+    @pytest.mark.parametrize("email", ["", "nonsense", "a\0b@example.com", "x" * 300 + "@a.org"])
+    def test_refuses_what_is_no_address_beside_the_field(self, client: Client, email: str) -> None:
+        page = client.post("/accounts/signup/", {"email": email, "password1": PASSWORD})
+        assert 'aria-invalid="true"' in html(page)
+        assert not User.objects.exists()
+
     def test_does_not_tell_whether_an_address_is_known(self, client: Client) -> None:
         new_user()
         page = client.post(
@@ -129,6 +135,7 @@ class TestEmailChange:
     def client(self, client: Client) -> Client:
         new_user()
         sign_in(client)
+        client.get("/account/")  # which shows the greeting
         return client
 
     def change(self, client: Client, email: str):
