@@ -2,6 +2,8 @@
 
 from collections.abc import Callable
 
+from billing_site.accounts import erasure
+from billing_site.accounts import services as accounts
 from credits import services as credits
 from credits.notices import outbox, staff, watches
 from credits.payments import inbox
@@ -16,6 +18,8 @@ DUTIES: list[Duty] = [
     Duty(watches.watch_balances),
     Duty(watches.watch_expiry, every_seconds=600),
     Duty(staff.alert_staff),
-    Duty(credits.lapse_adjustments, every_seconds=3600),
     Duty(nightly.start_when_due, every_seconds=300),
+    Duty(credits.lapse_adjustments, every_seconds=3600),
+    Duty(erasure.follow_up, every_seconds=3600),
+    Duty(accounts.forget_sessions, every_seconds=3600),
 ]

@@ -1,5 +1,6 @@
 """Reading the environment strictly: a value that cannot be understood stops the start."""
 
+import re
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -30,6 +31,14 @@ def read_address(env: environ.Env, name: str) -> str:
     except ValueError:
         raise ImproperlyConfigured(f"{name} is {value!r}, which is not a web address.") from None
     return value
+
+
+def read_path(env: environ.Env, name: str, *, default: str) -> str:
+    """A path on this site, ending in "/". Raises ImproperlyConfigured for what is none."""
+    value = env.str(name, default=default).strip("/")
+    if not re.fullmatch(r"[A-Za-z0-9_-]+(/[A-Za-z0-9_-]+)*", value):
+        raise ImproperlyConfigured(f"{name} is {value!r}: use letters, digits, - and _ between /.")
+    return f"{value}/"
 
 
 def read_database(env: environ.Env, url: str) -> dict[str, Any]:

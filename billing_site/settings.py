@@ -21,6 +21,7 @@ from billing_site.environment import (
     read_database,
     read_email,
     read_limits,
+    read_path,
 )
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -99,6 +100,15 @@ elif DATABASE_ENGINE == "sqlite3":
     _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
 SILENCED_SYSTEM_CHECKS = ["models.W037"]  # MariaDB without the indexes on what is open: only slower
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# In the database, so that all processes count attempts together: only limits of sign-in are kept
+# here, a few rows per attempt.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "billing_site_cache",
+        "OPTIONS": {"MAX_ENTRIES": 100_000},
+    }
+}
 
 # Applications ------------------------------------------------------------------------------------
 
@@ -113,6 +123,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "allauth",
     "allauth.account",
+    "allauth.mfa",
+    "axes",
     "csp",
     "django_htmx",
     "djstripe",
@@ -142,7 +154,10 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    "billing_site.accounts.middleware.StaffSafety",
+    "billing_site.accounts.middleware.OwnTimeZone",
     "django_htmx.middleware.HtmxMiddleware",
+    "axes.middleware.AxesMiddleware",
 ]
 ROOT_URLCONF = "billing_site.urls"
 WSGI_APPLICATION = "billing_site.wsgi.application"
@@ -165,7 +180,10 @@ TEMPLATES = [
 # People ------------------------------------------------------------------------------------------
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["allauth.account.auth_backends.AuthenticationBackend"]
+AUTHENTICATION_BACKENDS = [
+    "axes.backends.AxesStandaloneBackend",  # refuses who is locked out; signs nobody in
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -179,16 +197,43 @@ AUTH_PASSWORD_VALIDATORS = [
         "NumericPasswordValidator",
     )
 ]
+ACCOUNT_ADAPTER = "billing_site.accounts.adapter.AccountAdapter"
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
 ACCOUNT_EMAIL_VERIFICATION = "mandatory"
 ACCOUNT_EMAIL_VERIFICATION_BY_CODE_ENABLED = True
+ACCOUNT_CHANGE_EMAIL = True  # one address, which is replaced when the new one is confirmed
+ACCOUNT_EMAIL_NOTIFICATIONS = True  # "your password was changed", to the owner
+# Here a limit over all addresses of the network; the lock-out below is the narrower one.
+ACCOUNT_RATE_LIMITS = {"login_failed": "30/m/ip,30/5m/key"}
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "dashboard"
 ACCOUNT_LOGOUT_REDIRECT_URL = "account_login"
 # Limits per address count the customer's, not the proxy's: else one attacker locks out everybody.
 ALLAUTH_TRUSTED_PROXY_COUNT = 1 if IS_PUBLIC else 0
+
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = urlsplit(SITE_URL).hostname
+MFA_TOTP_TOLERANCE = 1  # a phone whose clock is half a minute off (RFC 6238, 5.2)
+
+# Whoever guesses one person's password from one address is locked out of that person's account
+# there; the person, and everybody else behind that address, is not.
+AXES_LOCKOUT_PARAMETERS = [["username", "ip_address"]]
+AXES_FAILURE_LIMIT = 5
+AXES_COOLOFF_TIME = timedelta(minutes=15)
+AXES_RESET_ON_SUCCESS = True
+AXES_RESET_COOL_OFF_ON_FAILURE_DURING_LOCKOUT = False  # the way out comes after 15 minutes
+AXES_CLIENT_IP_CALLABLE = "billing_site.accounts.lockout.client_address"
+AXES_USERNAME_CALLABLE = "billing_site.accounts.lockout.email_tried"
+AXES_LOCKOUT_TEMPLATE = "accounts/locked_out.html"
+AXES_DISABLE_ACCESS_LOG = True  # who signed in from where is nobody's business
+AXES_ENABLE_ADMIN = True  # failed attempts; deleting them lets somebody in again
+AXES_VERBOSE = False
+
+ADMIN_PATH = read_path(env, "ADMIN_PATH", default="admin/")
+STAFF_SESSION = timedelta(hours=1)  # then staff signs in again, however busy they were
+STAFF_NEEDS_SECOND_FACTOR = IS_PUBLIC
 
 EMAIL_URL = env.str("EMAIL_URL", default="consolemail://")  # printed to the terminal
 EMAIL_TIMEOUT = 20  # seconds; Django would wait for ever
@@ -254,7 +299,7 @@ X_FRAME_OPTIONS = "DENY"
 DATA_UPLOAD_MAX_MEMORY_SIZE = 256 * 1024
 CONTENT_SECURITY_POLICY = {
     # unfold's Alpine evaluates expressions and sets style attributes; our own pages do neither.
-    "EXCLUDE_URL_PREFIXES": ["/admin/"],
+    "EXCLUDE_URL_PREFIXES": [f"/{ADMIN_PATH}"],
     "DIRECTIVES": {
         "default-src": [NONE],
         "script-src": [SELF],

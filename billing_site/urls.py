@@ -9,7 +9,7 @@ from credits.api import UnknownPathView
 from credits.payments.intake import stripe_webhook
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    path(settings.ADMIN_PATH, admin.site.urls),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("credits.api_urls")),
     path("api/v1/", include("generation.api_urls")),

@@ -15,6 +15,7 @@ import json
 import random
 import uuid
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
 
@@ -169,6 +170,20 @@ def cancel(*, generation: Generation, now: datetime) -> Generation:
     if generation.status != Status.CANCELED:
         raise NotCancelable("This generation has already ended.")
     return generation
+
+
+def erase_texts(*, account_id: int, now: datetime) -> int:
+    """Cancels what is open and empties every prompt and output; returns how many generations.
+
+    For an account that is frozen: else a new one could follow. A worker that is still writing finds
+    its lease lost. Costs, times and holds stay: the books refer to them.
+    """
+    for generation in Generation.objects.filter(account_id=account_id, finished_at=None):
+        with suppress(NotCancelable):  # it has ended meanwhile
+            cancel(generation=generation, now=now)
+    return Generation.objects.filter(account_id=account_id, finished_at__isnull=False).update(
+        prompt="", output="", request_hash="", idempotency_key=None
+    )
 
 
 # The worker's side --------------------------------------------------------------------------------

@@ -6,4 +6,4 @@ class AccountsConfig(AppConfig):
     label = "accounts"
 
     def ready(self) -> None:
-        from billing_site.accounts import signals  # noqa: F401 (connects the receivers)
+        from billing_site.accounts import signals  # noqa: F401 (connects them)

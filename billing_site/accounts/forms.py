@@ -1,9 +1,13 @@
+from typing import Any
+
+from allauth.account.adapter import get_adapter
 from django import forms
 from django.utils.translation import gettext_lazy as _
 from unfold.forms import UserChangeForm, UserCreationForm
 
 from billing_site.accounts.models import User
 from billing_site.accounts.services import MAX_NAME_CHARS
+from billing_site.accounts.zones import zone_names
 
 
 class ApiKeyForm(forms.Form):
@@ -13,6 +17,33 @@ class ApiKeyForm(forms.Form):
         help_text=_("Where the key will be used, such as “laptop” or “shop backend”."),
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
+
+
+class ZoneForm(forms.Form):
+    timezone = forms.ChoiceField(
+        label=_("Time zone"),
+        required=False,
+        choices=lambda: [("", "UTC"), *((name, name.replace("_", " ")) for name in zone_names())],
+    )
+
+
+class DeleteAccountForm(forms.Form):
+    password = forms.CharField(
+        label=_("Your password"),
+        strip=False,
+        widget=forms.PasswordInput(attrs={"autocomplete": "current-password"}),
+    )
+
+    def __init__(self, *arguments: Any, user: User, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.user = user
+
+    def clean_password(self) -> str:
+        """Checked as at sign-in: by the same limits."""
+        password: str = self.cleaned_data["password"]
+        if not get_adapter().reauthenticate(self.user, password):
+            raise forms.ValidationError(_("This is not your password."), code="wrong_password")
+        return password
 
 
 class LowercaseEmail:

@@ -1,13 +1,15 @@
-"""Every write to API keys. Each function is one short transaction."""
+"""Writes to people's keys, zones and sessions. Each function is one short transaction."""
 
 import hashlib
 import secrets
 from datetime import datetime, timedelta
 
+from django.contrib.sessions.models import Session
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from billing_site.accounts.models import ApiKey, User
+from billing_site.accounts.zones import validate_zone
 
 RANDOM_BYTES = 32
 PREFIX_CHARS = 9  # "bs_" and enough of the key to recognise it by
@@ -66,3 +68,23 @@ def find_user_by_key(*, key: str, now: datetime) -> User | None:
 
 def _digest(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def notice_zone(*, user: User, name: str) -> None:
+    """Keeps the time zone of the person's browser unless one is known. Raises ValidationError."""
+    validate_zone(name)
+    User.objects.filter(pk=user.pk, timezone="").update(timezone=name)
+
+
+def choose_zone(*, user: User, name: str) -> None:
+    """The person's own choice; empty for UTC. Raises ValidationError."""
+    if name:
+        validate_zone(name)
+    user.timezone = name
+    user.save(update_fields=["timezone"])
+
+
+def forget_sessions(*, now: datetime) -> int:
+    """Deletes sessions that have ended; returns how many."""
+    deleted, _by_model = Session.objects.filter(expire_date__lte=now).delete()
+    return deleted

@@ -3,10 +3,12 @@
 from typing import Any
 
 from allauth.account.models import EmailAddress
-from allauth.account.signals import email_confirmed
+from allauth.account.signals import email_confirmed, password_reset
+from axes.models import AccessAttempt
 from django.dispatch import receiver
 from django.utils import timezone
 
+from billing_site.accounts.models import User
 from credits import notices, services
 from credits.models import Notice
 
@@ -22,3 +24,9 @@ def welcome(*, email_address: EmailAddress, **_more: Any) -> None:
         fact_key=f"user:{email_address.user_id}",
         now=now,
     )
+
+
+@receiver(password_reset)
+def end_lock_out(user: User, **more: Any) -> None:
+    """Whoever reads the person's mail is the person: the new password works at once."""
+    AccessAttempt.objects.filter(username=user.email).delete()

@@ -1,4 +1,4 @@
-"""Pages for API keys. Everything else about accounts is allauth's."""
+"""The page of API keys."""
 
 from django.conf import settings
 from django.contrib import messages
@@ -11,8 +11,8 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_http_methods, require_POST
 
 from billing_site.accounts import services
+from billing_site.accounts.account_views import user_of
 from billing_site.accounts.forms import ApiKeyForm
-from billing_site.accounts.models import User
 
 PLACEHOLDER = "bs_YOUR_KEY"
 
@@ -28,7 +28,7 @@ def api_keys(request: HttpRequest) -> HttpResponse:
     if form.is_valid():
         try:
             _key, plain = services.create_api_key(
-                user=_user(request), name=form.cleaned_data["name"], now=timezone.now()
+                user=user_of(request), name=form.cleaned_data["name"], now=timezone.now()
             )
         except services.ApiKeyError as error:
             form.add_error("name", str(error))
@@ -40,15 +40,10 @@ def api_keys(request: HttpRequest) -> HttpResponse:
 @require_POST
 @login_required
 def revoke_api_key(request: HttpRequest, pk: int) -> HttpResponse:
-    key = get_object_or_404(_user(request).api_keys, pk=pk)
+    key = get_object_or_404(user_of(request).api_keys, pk=pk)
     services.revoke_api_key(key=key, now=timezone.now())
     messages.success(request, _("The key “%s” is revoked: it works no longer.") % key.name)
     return redirect("accounts:api_keys")
-
-
-def _user(request: HttpRequest) -> User:
-    assert isinstance(request.user, User), "login_required"
-    return request.user
 
 
 def _page(
@@ -59,6 +54,6 @@ def _page(
         "new_key": plain,
         "key": plain or PLACEHOLDER,
         "site_url": settings.SITE_URL,
-        "keys": _user(request).api_keys.filter(revoked_at=None).order_by("-created_at"),
+        "keys": user_of(request).api_keys.filter(revoked_at=None).order_by("-created_at"),
     }
     return render(request, "accounts/api_keys.html", context, status=status)
