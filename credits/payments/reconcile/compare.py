@@ -57,13 +57,14 @@ class Comparison:
             self._look_at_sessions([row for row in page if _is_paid_purchase(row)])
         for refund in self._counted("refunds", stripe_side.refunds(client, since)):
             if isinstance(charge := refund.get("charge"), dict) and charge.get("amount_refunded"):
-                self._look_at("charge.refunded", charge, at=refund["created"])
+                self._look_at("charge.refunded", charge, happened=refund["created"])
         for dispute in self._counted("disputes", stripe_side.disputes(client, since)):
             self._look_at_dispute(dispute)
         for subscription in self._counted("subscriptions", self._subscriptions(since)):
             ended = subscription["status"] == "canceled"
             kind = f"customer.subscription.{'deleted' if ended else 'updated'}"
-            self._look_at(kind, subscription, at=int(self.now.timestamp()))
+            happened = subscription.get("ended_at") or subscription["created"]
+            self._look_at(kind, subscription, happened=happened)
         found = self._counted("lots and tokens", self.grants.not_paid(client, self.since))
         self.differences += [row for row in found if isinstance(row, Difference)]
 
@@ -79,7 +80,7 @@ class Comparison:
         if event["type"] == "invoice_payment.paid":  # names no customer; its invoice will
             self._links[text(obj, "id")] = event
         else:
-            self._try(event, customer_id=text(obj, "customer"))
+            self._try(event, customer_id=text(obj, "customer"), happened=event["created"])
 
     def _look_at_invoices(self, page: list[Object]) -> None:
         payments = [name for invoice in page for name in payment_intents(invoice)]
@@ -95,12 +96,16 @@ class Comparison:
                 self.differences += self.grants.wrong_lot(lot, invoice)
             paid_at = (invoice.get("status_transitions") or {}).get("paid_at") or invoice["created"]
             if lot is None:
-                self._look_at("invoice.paid", invoice, at=paid_at)
+                self._look_at("invoice.paid", invoice, happened=paid_at)
             for link in rows(invoice, "payments"):
                 if not known.issuperset(payment_intents(link)):
-                    told = stripe_side.event_of("invoice_payment.paid", link, paid_at)
-                    event = self._links.get(text(link, "id"), told)
-                    self._try(event, customer_id=text(invoice, "customer"))
+                    self._look_at_link(link, text(invoice, "customer"), happened=paid_at)
+
+    def _look_at_link(self, link: Object, customer_id: str, *, happened: int) -> None:
+        """That a payment has paid an invoice of this customer."""
+        event = self._links.get(text(link, "id"))
+        event = event or stripe_side.event_of("invoice_payment.paid", link, happened)
+        self._try(event, customer_id=customer_id, happened=happened)
 
     def _look_at_sessions(self, page: list[Object]) -> None:
         granted = self.grants.of_sessions(page)
@@ -109,7 +114,7 @@ class Comparison:
             self.differences += self.grants.wrong_delivery(session, found)
             if not found:
                 kind = "checkout.session.completed"
-                self._look_at(kind, session, at=session["created"])
+                self._look_at(kind, session, happened=session["created"])
 
     def _look_at_dispute(self, dispute: Object) -> None:
         charge = dispute.get("charge")
@@ -117,7 +122,7 @@ class Comparison:
         dispute["charge"] = text(dispute, "charge")
         closed = dispute["status"] in ("won", "lost", "warning_closed")
         kind = f"charge.dispute.{'closed' if closed else 'created'}"
-        self._look_at(kind, dispute, at=dispute["created"], customer_id=customer_id)
+        self._look_at(kind, dispute, happened=dispute["created"], customer_id=customer_id)
 
     def _subscriptions(self, since: int) -> Iterator[Object]:
         """New ones, and those of ours whose period has ended without news."""
@@ -131,13 +136,15 @@ class Comparison:
 
     # What the rules say -------------------------------------------------------------------------
 
-    def _look_at(self, kind: str, obj: Object, *, at: int, customer_id: str = "") -> None:
-        event = stripe_side.event_of(kind, obj, at)
-        self._try(event, customer_id=customer_id or text(obj, "customer"))
+    def _look_at(self, kind: str, obj: Object, *, happened: int, customer_id: str = "") -> None:
+        """The object is as it is now: later than any event about it that has been applied."""
+        event = stripe_side.event_of(kind, obj, max(happened, int(self.now.timestamp())))
+        customer_id = customer_id or text(obj, "customer")
+        self._try(event, customer_id=customer_id, happened=happened)
 
-    def _try(self, event: Object, *, customer_id: str) -> None:
+    def _try(self, event: Object, *, customer_id: str, happened: int) -> None:
         obj = event["data"]["object"]
-        if self._is_young(event["created"]) or text(obj, "id") in self._young:
+        if self._is_young(happened) or text(obj, "id") in self._young:
             self._explain(f"younger than {YOUNG.seconds // 60} minutes")
             return
         outcome = outcome_of(event, customer_id=customer_id, now=self.now)

@@ -15,7 +15,7 @@ from billing_site.sandbox.stripe.tests.conftest import FAILS_LATER, KEY, SECRET
 from billing_site.sandbox.stripe.tests.test_billing import change
 from billing_site.sandbox.stripe.tests.test_site import Site
 from credits import queries, services
-from credits.models import Account, CreditLot, Offer, Payment, Pool, RetailToken
+from credits.models import Account, CreditLot, Offer, Payment, Pool, RetailToken, Subscription
 from credits.payments import reconcile
 from credits.payments.reconcile import Kind, stripe_side
 from credits.payments.tests.conftest import books_balance, offers
@@ -225,6 +225,9 @@ PLANTED = [
 ]
 
 
+BY_HAND = {Kind.NOT_PAID, Kind.GRANTED_TWICE}
+
+
 class TestPlantedDifferences:
     def test_are_found_and_nothing_else(self, town):
         plant(town)
@@ -234,13 +237,25 @@ class TestPlantedDifferences:
         kinds = [row.kind for row in found]
         assert sorted(kind for kind in kinds if kind != Kind.NOT_NOTED) == sorted(PLANTED), found
 
+    def test_are_found_by_the_objects_alone_if_there_never_were_events(self, town):
+        plant(town)
+        objects = town.sandbox.store.objects
+        for key in [key for key in objects if key.startswith("evt_")]:
+            del objects[key]
+        found = town.compare()
+        assert sorted(row.kind for row in found.differences if row.kind != Kind.NOT_NOTED) == (
+            sorted(PLANTED)
+        )
+        reconcile.repair(found.differences, now=timezone.now())
+        assert {row.kind for row in town.compare().differences} == BY_HAND
+        assert Subscription.objects.filter(status="canceled").count() == 1
+
     def test_are_repaired_and_late_events_change_nothing(self, town):
         plant(town)
         left = reconcile.repair(town.compare().differences, now=timezone.now())
-        by_hand = {Kind.NOT_PAID, Kind.GRANTED_TWICE}
-        assert {row.difference.kind for row in left} == by_hand, [str(row) for row in left]
+        assert {row.difference.kind for row in left} == BY_HAND, [str(row) for row in left]
         again = town.compare()
-        assert {row.kind for row in again.differences} == by_hand
+        assert {row.kind for row in again.differences} == BY_HAND
         before = everything()
         for event in town.sandbox.events():
             town.shop.visitor.post(f"{town.sandbox.address}/_sandbox/resend", event=event["id"])
