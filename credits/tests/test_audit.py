@@ -137,7 +137,7 @@ class TestTamperingWithLines:
 
         sql(
             "UPDATE credits_ledgerentry SET note = %s, hash = %s WHERE id = %s",
-            target.note, audit._hash(target), target.pk,
+            target.note, audit.hash_of(target), target.pk,
         )  # fmt: skip
 
         assert any("line 4 was changed" in sentence for sentence in found(busy))
@@ -146,7 +146,7 @@ class TestTamperingWithLines:
         head = ""
         for entry in LedgerEntry.objects.filter(account_id=busy.account_id).order_by("sequence"):
             entry.note, entry.previous_hash = "else", head
-            head = audit._hash(entry)
+            head = audit.hash_of(entry)
             sql(
                 "UPDATE credits_ledgerentry SET note = 'else', previous_hash = %s, hash = %s"
                 " WHERE id = %s",
