@@ -99,6 +99,9 @@ def watch_it_grow(page: Page, full_text: str) -> None:
 
 
 def read_the_balance(page: Page, account_id: int) -> None:
+    menu = page.locator("summary", has_text="Menu")
+    if menu.is_visible():
+        menu.click()
     page.get_by_role("link", name="Overview").click()
     expect(page.locator("#available")).to_have_text("49")
     expect(page.get_by_text("Taken for work")).to_have_count(1)
