@@ -17,10 +17,10 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from credits import queries, services
-from credits.models import Account, LedgerEntry, Offer, Pool
-from credits.payments import portal
+from credits.models import Account, LedgerEntry, Offer
+from credits.overview import overview
 
-RECENT_LINES = 6
+RECENT_LINES = 5
 LINES_PER_PAGE = 50
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
@@ -48,17 +48,6 @@ class Line:
         return sign + number_format(abs(self.entry.amount), force_grouping=True)
 
 
-@dataclass(frozen=True)
-class PoolCard:
-    """One of the three pools, as shown; `ends` is when its first credits end."""
-
-    pool: Pool
-    amount: int
-    rule: str
-    ends: queries.Expiry | None
-    more_ends: bool
-
-
 @require_safe
 @never_cache
 def dashboard(request: HttpRequest) -> HttpResponse:
@@ -67,14 +56,9 @@ def dashboard(request: HttpRequest) -> HttpResponse:
         return render(request, "credits/landing.html", {"prices": price_rows()})
     now = timezone.now()
     account = _account(request, now)
-    balance = queries.balance(account_id=account.pk, now=now)
-    entries = queries.history(account_id=account.pk)[:RECENT_LINES]
     context = {
-        "account": account,
-        "balance": balance,
-        "pools": _pool_cards(account, balance, now),
-        "lines": _lines(entries),
-        "subscription": portal.live_subscription(account_id=account.pk),
+        "overview": overview(account, now=now),
+        "lines": _lines(queries.history(account_id=account.pk)[:RECENT_LINES]),
     }
     return render(request, "credits/dashboard.html", context)
 
@@ -123,25 +107,6 @@ def _account(request: HttpRequest, now: datetime) -> Account:
     user_id = request.user.pk
     assert user_id is not None, "login_required"
     return services.open_account(user_id=user_id, now=now)
-
-
-def _pool_cards(account: Account, balance: queries.Balance, now: datetime) -> list[PoolCard]:
-    rules = {
-        Pool.SUBSCRIPTION: _("From your plan, new with every paid period. Spent first."),
-        Pool.PROMOTIONAL: _("Gifts and goodwill, each with its own end. Spent second."),
-        Pool.BULK: _("From credit packs. They never end. Spent last."),
-    }
-    ends = queries.expiries(account_id=account.pk, now=now)
-    return [
-        PoolCard(
-            pool=pool,
-            amount=balance.pools[pool],
-            rule=rule,
-            ends=next(iter(ends[pool]), None),
-            more_ends=len(ends[pool]) > 1,
-        )
-        for pool, rule in rules.items()
-    ]
 
 
 def _lines(entries: Iterable[LedgerEntry]) -> list[Line]:

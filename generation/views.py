@@ -21,7 +21,6 @@ from credits import services as credits
 from generation import failures, queries, services
 from generation.models import Generation
 
-OPERATION = "text"
 PER_PAGE = 25
 STOP_POLLING = 286  # htmx's name for "this was the last answer"
 
@@ -90,7 +89,7 @@ def new(request: HttpRequest) -> HttpResponse:
             account_id=account_id,
             prompt=form.cleaned_data["prompt"],
             funding=Generation.Funding(form.cleaned_data["funding"]),
-            operation=OPERATION,
+            operation=services.OPERATION,
             now=now,
             idempotency_key=_form_key(form.cleaned_data["key"]),
         )
@@ -198,7 +197,7 @@ def _new_page(
     status: int = 200,
 ) -> HttpResponse:
     balance = credit_queries.balance(account_id=account_id, now=now)
-    cost = queries.prices()[OPERATION]
+    cost = queries.prices()[services.OPERATION]
     context = {
         "form": form,
         "key": uuid.uuid4(),

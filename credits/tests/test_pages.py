@@ -120,7 +120,7 @@ class TestOverview:
             grant(account, now, 5, Pool.PROMOTIONAL, expires_at=now + timedelta(days=day))
         spend(account, now, times=20)
         client = client_of(account)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(16):
             client.get("/")
 
 
