@@ -31,6 +31,8 @@ def per_credit(offer: Offer) -> str:
 
     Rounded up to the currency's smallest unit.
     """
+    if not offer.amount:
+        return _("Free of charge")
     for pieces in (1, 1000, 1_000_000):
         amount = -(-offer.amount * pieces // offer.credits)
         if amount >= 5 or pieces == 1_000_000:
