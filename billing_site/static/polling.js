@@ -17,3 +17,11 @@ document.addEventListener("htmx:afterSwap", () => {
   const announcement = document.getElementById("announcement");
   if (announcement.textContent !== status) announcement.textContent = status;
 });
+
+// The seconds since the work began go on between two answers.
+setInterval(() => {
+  for (const clock of document.querySelectorAll("[data-seconds]")) {
+    clock.dataset.seconds = Number(clock.dataset.seconds) + 1;
+    clock.textContent = clock.dataset.seconds;
+  }
+}, 1000);

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
+from credits import queries
 from credits.models import Offer
 from credits.views import money
 
@@ -42,6 +43,15 @@ def per_credit(offer: Offer) -> str:
         return _("%(price)s per credit") % {"price": words}
     number = number_format(pieces, force_grouping=True)
     return _("%(price)s per %(number)s credits") % {"price": words, "number": number}
+
+
+@register.inclusion_tag("credits/_ways.html")
+def ways_to_pay() -> dict[str, list[Offer]]:
+    """The cheapest plan, pack and single generation, as far as they are sold."""
+    cheapest: dict[str, Offer] = {}
+    for offer in sorted(queries.offers(), key=lambda offer: offer.amount):
+        cheapest.setdefault(offer.kind, offer)
+    return {"ways": [cheapest[kind] for kind in Offer.Kind.values if kind in cheapest]}
 
 
 @register.simple_tag
