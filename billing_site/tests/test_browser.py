@@ -1,7 +1,6 @@
 """A customer's first minutes, in a real browser: sign up, generate, watch, read the balance."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,19 +18,9 @@ pytest.importorskip("playwright", reason="playwright: pip install -r requirement
 pytest.importorskip("pytest_playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import BrowserContext, Page, expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EMAIL, PASSWORD = "ada@example.com", "seven-plain-words-92"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="Chromium is missing: apt install chromium"),
-]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    return {**browser_type_launch_args, "executable_path": CHROMIUM}
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)

@@ -188,7 +188,7 @@ class TestBanners:
 
     def test_a_new_customer_is_not_warned(self, customer, monkeypatch):
         page = page_of(customer, monkeypatch)
-        assert "See how to get credits" in page
+        assert "Credits come from plans and packs" in page
         assert "You have no credits left." not in page
 
 

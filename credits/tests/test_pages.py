@@ -60,7 +60,7 @@ class TestOverview:
     def test_without_any_credits(self, account: Account) -> None:
         page = text(client_of(account).get("/"))
         assert "Available credits 0" in page
-        assert "See how to get credits" in page
+        assert "Credits come from plans and packs" in page
         assert "Nothing yet" in page
 
     def test_shows_the_pools_with_their_first_end(self, account: Account, now: datetime) -> None:
