@@ -1,7 +1,7 @@
 """Pages for generations. They work without JavaScript; with it a running one grows on the page."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlencode
 
@@ -290,13 +290,19 @@ def _detail_context(generation: Generation, now: datetime) -> dict[str, Any]:
         "open": generation.finished_at is None,
         "ahead": ahead,
         "seen": f"{generation.status}-{generation.attempts}-{grown}",
-        "elapsed": int((now - (generation.started_at or generation.created_at)).total_seconds()),
+        "elapsed": _clock(now - (generation.started_at or generation.created_at)),
         "key": uuid.uuid4(),
         "failure": failures.sentence(generation.error_code),
         "max_starts": services.MAX_STARTS,
         "price_now": queries.prices().get(generation.operation),
         "duration": _duration(generation),
     }
+
+
+def _clock(time: timedelta) -> str:
+    """Minutes and seconds, as polling.js goes on counting them."""
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    return f"{minutes}:{seconds:02}"
 
 
 def _duration(generation: Generation) -> str:

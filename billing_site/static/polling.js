@@ -18,10 +18,11 @@ document.addEventListener("htmx:afterSwap", () => {
   if (announcement.textContent !== status) announcement.textContent = status;
 });
 
-// The seconds since the work began go on between two answers.
+// The time since the work began goes on between two answers.
 setInterval(() => {
-  for (const clock of document.querySelectorAll("[data-seconds]")) {
-    clock.dataset.seconds = Number(clock.dataset.seconds) + 1;
-    clock.textContent = clock.dataset.seconds;
+  for (const clock of document.querySelectorAll("[data-clock]")) {
+    const [minutes, seconds] = clock.textContent.split(":").map(Number);
+    const total = 60 * minutes + seconds + 1;
+    clock.textContent = `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
   }
 }, 1000);

@@ -150,6 +150,34 @@ def test_the_keyboard_finds_the_content_and_the_account_menu(visit) -> None:
     expect(page.get_by_role("link", name="API keys")).to_be_visible()
 
 
+def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(visit) -> None:
+    page = visit(viewport={"width": 360, "height": 740})
+    sign_up(page)
+    menu = page.locator("summary", has_text="Menu")
+    menu.press("Enter")
+    expect(page.get_by_role("link", name="Statement")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Statement")).to_be_hidden()
+    expect(menu).to_be_focused()
+
+
+def test_the_prompt_is_counted_and_the_result_copied(visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    sign_up(page)
+    give(5)
+    page.goto("/generations/new/")
+    page.get_by_label("What should be written?").fill("A story.")
+    expect(page.get_by_text("8 / 8,000")).to_be_visible()
+    with worker() as model:
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Copy").click(timeout=15_000)
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == model.text
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as text").click()
+    assert download.value.suggested_filename.endswith(".txt")
+
+
 def test_the_api_page_describes_the_calls(visit) -> None:
     page = visit()
     page.goto("/api/v1/docs/")

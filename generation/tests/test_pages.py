@@ -138,7 +138,7 @@ class TestProgress:
         mine = request(account, now - timedelta(seconds=4))
         page = client.get(url(mine))
         assert "1 other text is before yours." in text(page)
-        assert 'data-seconds="4"' in html(page)
+        assert "Minutes and seconds so far 0:04" in text(page)
         seen = {"seen": "queued-0-1"}
         assert client.get(url(mine, "progress"), seen).status_code == 204
         services.cancel(generation=first, now=now)
