@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
+from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from credits import queries
@@ -132,7 +133,8 @@ def _shares(amounts: list[int]) -> list[int]:
 
 
 def _usage(account_id: int, now: datetime) -> Usage:
-    first = now.replace(hour=0, minute=0, second=0, microsecond=0) - (DAYS_SHOWN - 1) * DAY
+    today = timezone.localtime(now).replace(hour=0, minute=0, second=0, microsecond=0)
+    first = today - (DAYS_SHOWN - 1) * DAY
     used = queries.usage_by_day(account_id=account_id, since=first)
     most = max(used.values(), default=0)
     shown = []

@@ -3,10 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import F, Min, Q, QuerySet, Sum
-from django.db.models.functions import TruncDate
+from django.db.models.functions import TruncHour
 
 from credits.audit import find_imbalances
 from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, Pool, RetailToken
@@ -136,14 +136,21 @@ def frozen(*, account_id: int) -> int:
 
 
 def usage_by_day(*, account_id: int, since: datetime) -> dict[date, int]:
-    """Credits that finished work has cost, by the day on which it ended. Idle days are left out.
+    """Credits that finished work has cost, by the day on which it ended, where `since` is.
 
-    What staff removed is no usage, and what was given back after the work does not count.
+    Idle days are left out. What staff removed is no usage, and what was given back after the work
+    does not count.
     """
     kept = Hold.objects.filter(account_id=account_id, settled_at__gte=since, captured__gt=0)
-    work = kept.exclude(reference__startswith="adjustment:").annotate(day=TruncDate("settled_at"))
-    sums = work.values("day").annotate(sum=Sum("captured")).order_by("day")
-    return dict(sums.values_list("day", "sum"))
+    work = kept.exclude(reference__startswith="adjustment:")
+    # By the hour in UTC: days elsewhere need tables of time zones that MariaDB may not have.
+    hours = work.annotate(hour=TruncHour("settled_at", tzinfo=UTC)).order_by("hour")
+    used: dict[date, int] = defaultdict(int)
+    for hour, amount in (
+        hours.values("hour").annotate(sum=Sum("captured")).values_list("hour", "sum")
+    ):
+        used[hour.astimezone(since.tzinfo).date()] += amount
+    return dict(used)
 
 
 def runs_out_at(
