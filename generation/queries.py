@@ -4,6 +4,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
+from django.db.models.functions import Lower
 
 from generation.models import Generation, OperationPrice, Worker
 
@@ -18,7 +19,10 @@ def found(
 ) -> QuerySet[Generation]:
     """Those with the text in prompt or output, in that status, paid that way; empty means any."""
     if text:
-        rows = rows.filter(Q(prompt__icontains=text) | Q(output__icontains=text))
+        # Not icontains: on MariaDB that goes by the column's collation, which tells A from a.
+        rows = rows.alias(asked=Lower("prompt"), written=Lower("output"))
+        wanted = text.lower()
+        rows = rows.filter(Q(asked__contains=wanted) | Q(written__contains=wanted))
     if status:
         rows = rows.filter(status=status)
     return rows.filter(funding=funding) if funding else rows
