@@ -3,9 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 
 from django.db.models import F, Min, Q, QuerySet, Sum
+from django.db.models.functions import TruncHour
 
 from credits.audit import find_imbalances
 from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, Pool, RetailToken
@@ -19,11 +20,15 @@ __all__ = [
     "expiries",
     "explain",
     "find_imbalances",
+    "frozen",
     "history",
     "offers",
+    "runs_out_at",
+    "usage_by_day",
 ]
 
 TokenState = RetailToken.State
+FAR_AWAY = timedelta(days=365)
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,51 @@ def explain(*, account_id: int) -> Iterator[LotStory]:
         moved[row["lot_id"]][row["kind"]] = -row["sum"]
     for lot in lots:
         yield _story(lot, moved[lot.pk])
+
+
+def frozen(*, account_id: int) -> int:
+    """Credits set aside while disputes about their purchases are open."""
+    return _sum(CreditLot.objects.filter(account_id=account_id, frozen__gt=0), "frozen")
+
+
+def usage_by_day(*, account_id: int, since: datetime) -> dict[date, int]:
+    """Credits that finished work has cost, by the day on which it ended, where `since` is.
+
+    Idle days are left out. What staff removed is no usage, and what was given back after the work
+    does not count.
+    """
+    kept = Hold.objects.filter(account_id=account_id, settled_at__gte=since, captured__gt=0)
+    work = kept.exclude(reference__startswith="adjustment:")
+    # By the hour in UTC: days elsewhere need tables of time zones that MariaDB may not have.
+    hours = work.annotate(hour=TruncHour("settled_at", tzinfo=UTC)).order_by("hour")
+    used: dict[date, int] = defaultdict(int)
+    for hour, amount in (
+        hours.values("hour").annotate(sum=Sum("captured")).values_list("hour", "sum")
+    ):
+        used[hour.astimezone(since.tzinfo).date()] += amount
+    return dict(used)
+
+
+def runs_out_at(
+    balance: Balance, ends: dict[str, list[Expiry]], *, used: int, within: timedelta, now: datetime
+) -> datetime | None:
+    """When the credits are gone if spending goes on as it did: `used` credits `within` that time.
+
+    Credits are spent in burn order, and what ends before its turn is lost. Renewals do not count.
+    None if nothing was used; later than FAR_AWAY from now is only known to be later.
+    """
+    if used <= 0:
+        return None
+    at = now
+    for pool in Pool.values:
+        lasting = balance.pools[pool] - sum(expiry.amount for expiry in ends[pool])
+        for amount, end in [*((e.amount, e.at) for e in ends[pool]), (lasting, None)]:
+            if at > now + FAR_AWAY:
+                return at
+            enough = min(amount, used * (FAR_AWAY // within + 1))  # dates have an end
+            spent_at = at + within * (enough / used)
+            at = max(at, min(spent_at, end or spent_at))
+    return at
 
 
 def offers() -> QuerySet[Offer]:

@@ -28,6 +28,7 @@ from generation.models import Generation, OperationPrice, Worker
 Status = Generation.Status
 Funding = Generation.Funding
 
+OPERATION = "text"  # the one that pages sell
 LEASE = timedelta(seconds=30)  # a worker that stays silent longer has lost the work
 MAX_STARTS = 3
 DEADLINE = timedelta(seconds=120)  # from the first start to the last byte, over all attempts

@@ -1,12 +1,12 @@
 """Pages for generations. They work without JavaScript; with it a running one grows on the page."""
 
 import uuid
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib.auth.decorators import login_required
-from django.core.paginator import InvalidPage, Paginator
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
@@ -21,8 +21,8 @@ from credits import services as credits
 from generation import failures, queries, services
 from generation.models import Generation
 
-OPERATION = "text"
 PER_PAGE = 25
+LONGEST_SEARCH = 200
 STOP_POLLING = 286  # htmx's name for "this was the last answer"
 
 STATUS_OF_ERROR: dict[type[Exception], int] = {
@@ -47,7 +47,7 @@ class NewGenerationForm(forms.Form):
         label=gettext_lazy("What should be written?"),
         strip=False,
         error_messages={"required": gettext_lazy("Write what you want generated.")},
-        widget=forms.Textarea(attrs={"rows": 7, "maxlength": services.MAX_PROMPT_CHARS}),
+        widget=forms.Textarea(attrs={"rows": 8, "maxlength": services.MAX_PROMPT_CHARS}),
     )
     funding = forms.ChoiceField(
         label=gettext_lazy("Pay with"),
@@ -61,16 +61,54 @@ class NewGenerationForm(forms.Form):
         return str(self.cleaned_data["prompt"]).replace("\r\n", "\n")
 
 
+class ListForm(forms.Form):
+    """What the list is narrowed to; everything empty is all."""
+
+    text = forms.CharField(
+        label=gettext_lazy("Search"),
+        required=False,
+        max_length=LONGEST_SEARCH,
+        widget=forms.TextInput(attrs={"type": "search"}),
+    )
+    status = forms.ChoiceField(
+        label=gettext_lazy("Status"),
+        required=False,
+        choices=[("", gettext_lazy("Any status")), *Generation.Status.choices],
+    )
+    funding = forms.ChoiceField(
+        label=gettext_lazy("Paid with"),
+        required=False,
+        choices=[("", gettext_lazy("Any payment")), *Generation.Funding.choices],
+    )
+
+
 @require_safe
 @login_required
 @never_cache
 def generation_list(request: HttpRequest) -> HttpResponse:
-    rows = queries.generations(account_id=_account_id(request, timezone.now())).defer("output")
-    try:
-        page = Paginator(rows, PER_PAGE).page(request.GET.get("page", 1))
-    except InvalidPage:
-        raise Http404("There is no such page of the list.") from None
-    return render(request, "generation/list.html", {"page": page})
+    """Newest first. `?before=<id>` shows those that are older than that one."""
+    now = timezone.now()
+    form = ListForm(request.GET)
+    if not form.is_valid():
+        raise Http404("There is no such list.")
+    rows = queries.generations(account_id=_account_id(request, now)).defer("output")
+    rows = queries.found(rows, **form.cleaned_data)
+    before = request.GET.get("before")
+    if before is not None:
+        rows = queries.older_than(rows, _own(request, before, now))
+    page = list(rows[: PER_PAGE + 1])
+    chosen = {name: value for name, value in form.cleaned_data.items() if value}
+    context = {
+        "form": form,
+        "generations": page[:PER_PAGE],
+        "chosen": chosen,
+        "older": urlencode({**chosen, "before": page[PER_PAGE - 1].pk})
+        if len(page) > PER_PAGE
+        else "",
+        "newest": urlencode(chosen),
+        "paged": before is not None,
+    }
+    return render(request, "generation/list.html", context)
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -90,7 +128,7 @@ def new(request: HttpRequest) -> HttpResponse:
             account_id=account_id,
             prompt=form.cleaned_data["prompt"],
             funding=Generation.Funding(form.cleaned_data["funding"]),
-            operation=OPERATION,
+            operation=services.OPERATION,
             now=now,
             idempotency_key=_form_key(form.cleaned_data["key"]),
         )
@@ -105,7 +143,24 @@ def new(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 def detail(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
-    return _detail_page(request, _own(request, pk, timezone.now()))
+    now = timezone.now()
+    return _detail_page(request, _own(request, pk, now), now)
+
+
+@require_safe
+@login_required
+@never_cache
+def download(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
+    """The finished text as a file."""
+    generation = _own(request, pk, timezone.now())
+    if generation.status != Generation.Status.SUCCEEDED:
+        raise Http404("There is no text yet.")
+    name = f"generation-{str(generation.pk)[:8]}.txt"
+    return HttpResponse(
+        generation.output,
+        content_type="text/plain; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )
 
 
 @require_safe
@@ -114,8 +169,9 @@ def progress(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     """The part of the detail page that changes; 204 when the page shows it already."""
     if not request.user.is_authenticated:  # the session ended: not a login form inside the page
         return HttpResponseClientRefresh()
-    generation = _own(request, pk, timezone.now())
-    context = _detail_context(generation)
+    now = timezone.now()
+    generation = _own(request, pk, now)
+    context = _detail_context(generation, now)
     if generation.finished_at is None and request.GET.get("seen") == context["seen"]:
         return HttpResponse(status=204)
     status = STOP_POLLING if generation.finished_at else 200
@@ -130,7 +186,7 @@ def cancel(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
     try:
         services.cancel(generation=generation, now=now)
     except services.NotCancelable as error:
-        return _refuse(_detail_page(request, generation, error), error)
+        return _refuse(_detail_page(request, generation, now, error), error)
     return redirect("generation:detail", pk=pk)
 
 
@@ -148,7 +204,7 @@ def regenerate(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
             generation=generation, now=now, idempotency_key=_form_key(key)
         )
     except REFUSALS as error:
-        return _refuse(_detail_page(request, generation, error), error)
+        return _refuse(_detail_page(request, generation, now, error), error)
     return redirect("generation:detail", pk=again.pk)
 
 
@@ -198,12 +254,13 @@ def _new_page(
     status: int = 200,
 ) -> HttpResponse:
     balance = credit_queries.balance(account_id=account_id, now=now)
-    cost = queries.prices()[OPERATION]
+    cost = queries.prices()[services.OPERATION]
     context = {
         "form": form,
         "key": uuid.uuid4(),
         "cost": cost,
         "balance": balance,
+        "max_chars": services.MAX_PROMPT_CHARS,
         "with_credits": balance.available >= cost,
         "with_retail": balance.retail_tokens > 0,
         "funding": form["funding"].value(),
@@ -212,26 +269,40 @@ def _new_page(
 
 
 def _detail_page(
-    request: HttpRequest, generation: Generation, error: Exception | None = None
+    request: HttpRequest,
+    generation: Generation,
+    now: datetime,
+    error: Exception | None = None,
 ) -> HttpResponse:
-    context = _detail_context(generation)
+    context = _detail_context(generation, now)
     if error is not None:
         context["error"] = _sentence(error)
         context["needs_credits"] = STATUS_OF_ERROR[type(error)] == 402
     return render(request, "generation/detail.html", context)
 
 
-def _detail_context(generation: Generation) -> dict[str, Any]:
+def _detail_context(generation: Generation, now: datetime) -> dict[str, Any]:
+    queued = generation.status == Generation.Status.QUEUED
+    ahead = queries.ahead(generation) if queued else 0
+    grown = ahead if queued else len(generation.output)
     return {
         "generation": generation,
         "open": generation.finished_at is None,
-        "seen": f"{generation.status}-{generation.attempts}-{len(generation.output)}",
+        "ahead": ahead,
+        "seen": f"{generation.status}-{generation.attempts}-{grown}",
+        "elapsed": _clock(now - (generation.started_at or generation.created_at)),
         "key": uuid.uuid4(),
         "failure": failures.sentence(generation.error_code),
         "max_starts": services.MAX_STARTS,
         "price_now": queries.prices().get(generation.operation),
         "duration": _duration(generation),
     }
+
+
+def _clock(time: timedelta) -> str:
+    """Minutes and seconds, as polling.js goes on counting them."""
+    minutes, seconds = divmod(int(time.total_seconds()), 60)
+    return f"{minutes}:{seconds:02}"
 
 
 def _duration(generation: Generation) -> str:

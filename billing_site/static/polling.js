@@ -17,3 +17,12 @@ document.addEventListener("htmx:afterSwap", () => {
   const announcement = document.getElementById("announcement");
   if (announcement.textContent !== status) announcement.textContent = status;
 });
+
+// The time since the work began goes on between two answers.
+setInterval(() => {
+  for (const clock of document.querySelectorAll("[data-clock]")) {
+    const [minutes, seconds] = clock.textContent.split(":").map(Number);
+    const total = 60 * minutes + seconds + 1;
+    clock.textContent = `${Math.floor(total / 60)}:${String(total % 60).padStart(2, "0")}`;
+  }
+}, 1000);

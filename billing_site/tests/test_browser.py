@@ -1,7 +1,6 @@
 """A customer's first minutes, in a real browser: sign up, generate, watch, read the balance."""
 
 import re
-import shutil
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,19 +18,9 @@ pytest.importorskip("playwright", reason="playwright: pip install -r requirement
 pytest.importorskip("pytest_playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import BrowserContext, Page, expect
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 EMAIL, PASSWORD = "ada@example.com", "seven-plain-words-92"
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.django_db(transaction=True),
-    pytest.mark.skipif(not CHROMIUM, reason="Chromium is missing: apt install chromium"),
-]
-
-
-@pytest.fixture(scope="session")
-def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[str, Any]:
-    return {**browser_type_launch_args, "executable_path": CHROMIUM}
+pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture(autouse=True)
@@ -99,6 +88,9 @@ def watch_it_grow(page: Page, full_text: str) -> None:
 
 
 def read_the_balance(page: Page, account_id: int) -> None:
+    menu = page.locator("summary", has_text="Menu")
+    if menu.is_visible():
+        menu.click()
     page.get_by_role("link", name="Overview").click()
     expect(page.locator("#available")).to_have_text("49")
     expect(page.get_by_text("Taken for work")).to_have_count(1)
@@ -157,6 +149,34 @@ def test_the_keyboard_finds_the_content_and_the_account_menu(visit) -> None:
     page.locator("summary", has_text="Account").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_role("link", name="API keys")).to_be_visible()
+
+
+def test_the_menu_of_a_phone_opens_and_closes_by_keyboard(visit) -> None:
+    page = visit(viewport={"width": 360, "height": 740})
+    sign_up(page)
+    menu = page.locator("summary", has_text="Menu")
+    menu.press("Enter")
+    expect(page.get_by_role("link", name="Statement")).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(page.get_by_role("link", name="Statement")).to_be_hidden()
+    expect(menu).to_be_focused()
+
+
+def test_the_prompt_is_counted_and_the_result_copied(visit) -> None:
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    sign_up(page)
+    give(5)
+    page.goto("/generations/new/")
+    page.get_by_label("What should be written?").fill("A story.")
+    expect(page.get_by_text("8 / 8,000")).to_be_visible()
+    with worker() as model:
+        page.get_by_role("button", name="Generate").click()
+        page.get_by_role("button", name="Copy").click(timeout=15_000)
+    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    assert page.evaluate("navigator.clipboard.readText()") == model.text
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download as text").click()
+    assert download.value.suggested_filename.endswith(".txt")
 
 
 def test_the_api_page_describes_the_calls(visit) -> None:

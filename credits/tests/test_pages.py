@@ -59,7 +59,7 @@ class TestOverview:
     def test_without_any_credits(self, account: Account) -> None:
         page = text(client_of(account).get("/"))
         assert "Available credits 0" in page
-        assert "See how to get credits" in page
+        assert "Credits come from plans and packs" in page
         assert "Nothing yet" in page
 
     def test_shows_the_pools_with_their_first_end(self, account: Account, now: datetime) -> None:
@@ -119,7 +119,7 @@ class TestOverview:
             grant(account, now, 5, Pool.PROMOTIONAL, expires_at=now + timedelta(days=day))
         spend(account, now, times=20)
         client = client_of(account)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(16):
             client.get("/")
 
 

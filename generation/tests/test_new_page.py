@@ -1,8 +1,10 @@
+import io
 from collections.abc import Callable
 from datetime import datetime
 from uuid import uuid4
 
 import pytest
+from django.core.management import call_command
 from django.test import Client
 
 from credits import services as credits
@@ -54,6 +56,13 @@ class TestNewGeneration:
         page = client.get(NEW)
         assert "Not enough credits: you have 0 credits." in text(page)
         assert 'href="/prices/"' in html(page)
+
+    def test_names_the_three_ways_to_go_on(self, client: Client) -> None:
+        call_command("init_pricing", stdout=io.StringIO())
+        page = text(client.get(NEW))
+        assert "Take a plan From $9.00 per month, with 20 credits" in page
+        assert "Buy a pack From $15.00, for 50 credits that never end" in page
+        assert "Pay for just one $0.99, without any credits" in page
 
     def test_leads_to_the_generation(self, client: Client, account: Account, now: datetime) -> None:
         give(account, now)

@@ -100,7 +100,50 @@ class TestDetail:
             client.get(url(generation, "progress"))
 
 
+class TestDownload:
+    def test_is_the_text_and_nothing_else(
+        self, client: Client, account: Account, now: datetime
+    ) -> None:
+        give(account, now)
+        claimed = start(account, now)
+        finish(claimed, now, output="Grüße, <b>&amp;\n")
+        response = client.get(url(claimed, "download"))
+        assert response.content.decode() == "Grüße, <b>&amp;\n"
+        assert response.headers["Content-Type"] == "text/plain; charset=utf-8"
+        name = f"generation-{str(claimed.pk)[:8]}.txt"
+        assert response.headers["Content-Disposition"] == f'attachment; filename="{name}"'
+        assert url(claimed, "download") in html(client.get(url(claimed)))
+
+    def test_is_not_there_before_the_text_is(
+        self, client: Client, account: Account, now: datetime
+    ) -> None:
+        give(account, now)
+        claimed = start(account, now)
+        html(client.get(url(claimed, "download")), status=404)
+        assert url(claimed, "download") not in html(client.get(url(claimed)))
+
+
 class TestProgress:
+    def test_says_how_many_are_before_it_and_how_long_it_has_taken(
+        self,
+        client: Client,
+        new_account: Callable[[], Account],
+        account: Account,
+        now: datetime,
+    ) -> None:
+        other = new_account()
+        give(other, now)
+        give(account, now)
+        first = request(other, now - timedelta(seconds=5))
+        mine = request(account, now - timedelta(seconds=4))
+        page = client.get(url(mine))
+        assert "1 other text is before yours." in text(page)
+        assert "Minutes and seconds so far 0:04" in text(page)
+        seen = {"seen": "queued-0-1"}
+        assert client.get(url(mine, "progress"), seen).status_code == 204
+        services.cancel(generation=first, now=now)
+        assert "Waiting for a free worker." in text(client.get(url(mine, "progress"), seen))
+
     def test_is_empty_until_something_changes(
         self, client: Client, account: Account, now: datetime
     ) -> None:
@@ -183,47 +226,7 @@ class TestRegenerate:
         assert client.post(url(start(account, now), "regenerate")).status_code == 409
 
 
-class TestList:
-    def test_without_any(self, client: Client) -> None:
-        assert "Nothing here yet" in text(client.get("/generations/"))
-
-    def test_shows_own_ones_newest_first_with_their_cost(
-        self, client: Client, new_account: Callable[[], Account], account: Account, now: datetime
-    ) -> None:
-        other = new_account()
-        give(account, now)
-        give(other, now)
-        request(other, now, prompt="Not mine.")
-        request(account, now, prompt="First.")
-        services.cancel(generation=request(account, now, prompt=ATTACK), now=now)
-        request(account, now + timedelta(seconds=1), prompt="Last.")
-        page = text(client.get("/generations/"))
-        assert "Not mine." not in page
-        assert page.index("Last.") < page.index("First.")
-        assert "Canceled nothing" in page
-        assert "Queued 1 credit" in page
-
-    def test_has_pages_and_needs_few_queries(
-        self,
-        client: Client,
-        account: Account,
-        now: datetime,
-        django_assert_max_num_queries: Callable,
-    ) -> None:
-        give(account, now, 60)
-        for number in range(60):
-            finish(start(account, now, prompt=f"Number {number}." + "x" * 7000), now)
-        with django_assert_max_num_queries(6):
-            page = text(client.get("/generations/"))
-        assert "Page 1 of 3" in page
-        assert "Page 3 of 3" in text(client.get("/generations/?page=3"))
-
-    @pytest.mark.parametrize("page", ["0", "2", "-1", "x", "9" * 400])
-    def test_refuses_pages_that_do_not_exist(self, client: Client, page: str) -> None:
-        html(client.get("/generations/", {"page": page}), status=404)
-
-
-GETS = ["", "progress"]
+GETS = ["", "progress", "download"]
 POSTS = ["cancel", "regenerate"]
 
 
