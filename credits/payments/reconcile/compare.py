@@ -22,6 +22,7 @@ from credits.payments.reconcile.grants import Grants
 YOUNG = timedelta(minutes=15)  # its event may still be on its way
 OVERDUE = timedelta(hours=1)  # a period's end that has passed without news
 PERIODS = ("subscription_create", "subscription_cycle", "subscription_update")
+REFUNDS = ("charge.refunded", "refund.")
 MONEY_IN = ("invoice.", "checkout.")
 
 Row = TypeVar("Row")
@@ -42,7 +43,8 @@ class Comparison:
         self._progress = progress
         self._told: set[str] = set()
         self._young: set[str] = set()
-        self._links: dict[str, Object] = {}
+        self._links: dict[str, Object] = {}  # by invoice payment
+        self._refund_events: dict[str, Object] = {}  # by charge
 
     def run(self) -> None:
         """Everything, in an order in which later steps know what earlier ones have found."""
@@ -56,8 +58,9 @@ class Comparison:
         for page in _pages(self._counted("sessions", stripe_side.complete_sessions(client, since))):
             self._look_at_sessions([row for row in page if _is_paid_purchase(row)])
         for refund in self._counted("refunds", stripe_side.refunds(client, since)):
-            if isinstance(charge := refund.get("charge"), dict) and charge.get("amount_refunded"):
-                self._look_at("charge.refunded", charge, happened=refund["created"])
+            self._look_at_refund(refund)
+        for event in self._refund_events.values():  # of refunds older than we look back
+            self._try_told(event)
         for dispute in self._counted("disputes", stripe_side.disputes(client, since)):
             self._look_at_dispute(dispute)
         for subscription in self._counted("subscriptions", self._subscriptions(since)):
@@ -79,8 +82,10 @@ class Comparison:
             return
         if event["type"] == "invoice_payment.paid":  # names no customer; its invoice will
             self._links[text(obj, "id")] = event
+        elif event["type"].startswith(REFUNDS):  # their charge says it all, as it is now
+            self._refund_events.setdefault(text(obj, "charge") or text(obj, "id"), event)
         else:
-            self._try(event, customer_id=text(obj, "customer"), happened=event["created"])
+            self._try_told(event)
 
     def _look_at_invoices(self, page: list[Object]) -> None:
         payments = [name for invoice in page for name in payment_intents(invoice)]
@@ -116,6 +121,18 @@ class Comparison:
                 kind = "checkout.session.completed"
                 self._look_at(kind, session, happened=session["created"])
 
+    def _look_at_refund(self, refund: Object) -> None:
+        """By its charge; of one whose refunds have all failed only if we had taken credits back."""
+        charge = refund.get("charge")
+        if not isinstance(charge, dict):
+            return
+        self._refund_events.pop(charge["id"], None)
+        taken = Payment.objects.filter(
+            payment_intent=text(charge, "payment_intent"), refunded__gt=0
+        )
+        if charge["amount_refunded"] or taken.exists():
+            self._look_at("charge.refunded", charge, happened=refund["created"])
+
     def _look_at_dispute(self, dispute: Object) -> None:
         charge = dispute.get("charge")
         customer_id = text(charge, "customer") if isinstance(charge, dict) else ""
@@ -141,6 +158,11 @@ class Comparison:
         event = stripe_side.event_of(kind, obj, max(happened, int(self.now.timestamp())))
         customer_id = customer_id or text(obj, "customer")
         self._try(event, customer_id=customer_id, happened=happened)
+
+    def _try_told(self, event: Object) -> None:
+        """An event of Stripe's own."""
+        customer_id = text(event["data"]["object"], "customer")
+        self._try(event, customer_id=customer_id, happened=event["created"])
 
     def _try(self, event: Object, *, customer_id: str, happened: int) -> None:
         obj = event["data"]["object"]
