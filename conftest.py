@@ -14,6 +14,7 @@ os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"  # Playwright runs an event loo
 
 # Emptied between tests, in the order that foreign keys need. Tables that migrations fill stay.
 TABLES = [
+    "djstripe_event",
     "procrastinate_events", "procrastinate_periodic_defers", "procrastinate_jobs",
     "procrastinate_workers", "generation_generation", "credits_retailtoken", "credits_ledgerentry",
     "credits_hold", "credits_creditlot", "credits_inboxevent", "credits_payment",

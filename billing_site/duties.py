@@ -2,10 +2,11 @@
 
 from collections.abc import Callable
 
-from credits.payments import inbox
+from credits.payments import inbox, mirror
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
     inbox.apply_due,
+    mirror.mirror_due,
 ]
 DUTIES: list[Duty] = []

@@ -37,11 +37,16 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
     try:
         body = _read(request)
         _verify(body, request.headers.get("Stripe-Signature", ""))
-        event = _parse(body)
+        event = parse(body)
     except NotAnEvent as error:
         return HttpResponse(f"{error}\n", status=error.status, content_type="text/plain")
-    InboxEvent.objects.bulk_create([_row(event, body)], ignore_conflicts=True)
+    store(event)
     return HttpResponse("stored\n", content_type="text/plain")
+
+
+def store(event: InboxEvent) -> None:
+    """One row per event id: a repetition changes nothing."""
+    InboxEvent.objects.bulk_create([event], ignore_conflicts=True)
 
 
 def _read(request: HttpRequest) -> str:
@@ -81,7 +86,8 @@ def _secrets() -> list[str]:
     return secrets
 
 
-def _parse(body: str) -> dict[str, Any]:
+def parse(body: str) -> InboxEvent:
+    """The row that keeps an event, not saved. Raises NotAnEvent, also for the other mode's."""
     try:
         event = json.loads(body)
     except (ValueError, RecursionError):
@@ -90,7 +96,7 @@ def _parse(body: str) -> dict[str, Any]:
         raise NotAnEvent("The body is not an event.")
     if event["livemode"] != settings.STRIPE_LIVE_MODE:
         raise NotAnEvent("The event is of the other mode (live or test) than this site's key.")
-    return dict(event)
+    return _row(event, body)
 
 
 def _has_shape(event: Any) -> bool:
@@ -126,4 +132,5 @@ def _row(event: dict[str, Any], body: str) -> InboxEvent:
         created_at=datetime.fromtimestamp(event["created"], UTC),
         received_at=now,
         next_attempt_at=now,
+        next_mirror_at=now,
     )
