@@ -21,23 +21,8 @@ from credits.models import (
     RetailToken,
     Subscription,
 )
-from credits.payments import admin as payments_admin  # noqa: F401 (mends dj-stripe's pages)
-
-
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
-    """Looking only, for superusers too. Lists do not count millions of rows."""
-
-    show_full_result_count = False
-    list_per_page = 50
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+from credits.payments import admin as payments_admin  # noqa: F401 (dj-stripe's pages)
+from credits.read_only_admin import ReadOnlyAdmin
 
 
 @admin.register(Account)

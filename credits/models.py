@@ -14,6 +14,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 SEQUENCE_BITS = 32
@@ -431,7 +432,9 @@ class InboxEvent(models.Model):
     mirrored_at = models.DateTimeField(null=True, help_text=_("When dj-stripe had taken it."))
     mirror_attempts = models.PositiveIntegerField(default=0)
     next_mirror_at = models.DateTimeField(
-        null=True, help_text=_("Empty when dj-stripe has it, or is given up on.")
+        null=True,
+        default=timezone.now,
+        help_text=_("Empty when dj-stripe has it, or when it is given up."),
     )
     mirror_error = models.TextField(blank=True, help_text=_("Why dj-stripe could not take it."))
 

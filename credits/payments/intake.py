@@ -132,5 +132,4 @@ def _row(event: dict[str, Any], body: str) -> InboxEvent:
         created_at=datetime.fromtimestamp(event["created"], UTC),
         received_at=now,
         next_attempt_at=now,
-        next_mirror_at=now,
     )
