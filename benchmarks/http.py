@@ -59,7 +59,7 @@ def measure(port: int, call: str, keys: list[str], clients: int, seconds: float)
     return sorted(durations)
 
 
-def serve(database: str, port: int) -> "subprocess.Popen[bytes]":
+def serve(database: str, port: int, **environment: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--workers", "2",
@@ -67,6 +67,7 @@ def serve(database: str, port: int) -> "subprocess.Popen[bytes]":
         ],
         env={
             **os.environ,
+            **environment,
             "BENCHMARK_DATABASE": database,
             "DJANGO_SETTINGS_MODULE": "benchmarks.http_site",
         },

@@ -5,17 +5,10 @@ from datetime import datetime
 from django.conf import settings
 
 from credits import services
-from credits.models import Account, CreditLot, Hold, Offer, Payment, Pool, Subscription
-from credits.payments.outcomes import Done, Event, Ignore, Wait, locked_account, plan_of, terms_of
-from credits.payments.readers import (
-    Invoice,
-    Line,
-    number,
-    read_invoice,
-    required,
-    text,
-)
-from credits.payments.subscriptions import ENDED
+from credits.models import Account, CreditLot, Offer, Payment, Pool
+from credits.payments.facts import Facts, learn
+from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
+from credits.payments.readers import Invoice, Line, number, read_invoice, required, text
 
 PlanLine = tuple[Line, Offer]
 
@@ -23,24 +16,23 @@ PlanLine = tuple[Line, Offer]
 def apply_paid(event: Event) -> Done:
     """`invoice.paid`: credits for the period, or the difference after a change of plan."""
     invoice = read_invoice(event.object)
-    account = locked_account(invoice.customer_id)
-    for payment_intent in invoice.payment_intents:
-        remember_payment(payment_intent, invoice.id, invoice.amount_paid)
-    key = f"invoice:{invoice.id}"
+    facts = event.facts or learn([event])
+    account = facts.account(invoice.customer_id)
     try:
-        if not _is_booked(account, key):
-            _book(account, invoice, key, event.now)
+        if invoice.key not in facts.booked:
+            _book(account, invoice, facts, event.now)
     except Ignore as nothing:  # what was paid is remembered all the same: it may be refunded
-        return Done(key, account.pk, ignored_because=str(nothing))
-    return Done(key, account.pk)
+        return Done(invoice.key, account.pk, ignored_because=str(nothing))
+    return Done(invoice.key, account.pk)
 
 
-def _book(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
-    _refuse_ended(invoice.subscription_id)
+def _book(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:
+    if invoice.subscription_id in facts.ended:
+        raise Ignore(f"Subscription {invoice.subscription_id} has ended.")
     if invoice.reason in ("subscription_create", "subscription_cycle"):
-        _begin_period(account, invoice, key, now)
+        _begin_period(account, invoice, facts, now)
     elif invoice.reason == "subscription_update":
-        _change_plan(account, invoice, key, now)
+        _change_plan(account, invoice, facts, now)
     else:
         raise Ignore(f"Invoices for {invoice.reason or 'no known reason'} bring no credits.")
 
@@ -50,38 +42,20 @@ def apply_payment(event: Event) -> Done:
     payment_intent = text(event.object, "payment", "payment_intent")
     if not payment_intent:
         raise Ignore("The invoice was paid without a payment intent.")
-    invoice_id = required(event.object, "invoice")
-    remember_payment(payment_intent, invoice_id, number(event.object, "amount_paid"))
-    return Done(f"invoice:{invoice_id}", None)
-
-
-def remember_payment(payment_intent: str, invoice_id: str, amount: int) -> None:
-    """So that a refund or dispute of the payment finds the credits that it bought."""
+    key = f"invoice:{required(event.object, 'invoice')}"
     Payment.objects.get_or_create(
         payment_intent=payment_intent,
-        defaults={"source_key": f"invoice:{invoice_id}", "amount": amount},
+        defaults={"source_key": key, "amount": number(event.object, "amount_paid")},
     )
+    return Done(key, None)
 
 
-def _is_booked(account: Account, key: str) -> bool:
-    """Whether another event about this invoice has been applied."""
-    removed = Hold.objects.filter(account=account, idempotency_key=f"adjustment:{key}")
-    return CreditLot.objects.filter(source_key=key).exists() or removed.exists()
-
-
-def _newest_period(account: Account, subscription_id: str) -> CreditLot | None:
-    """The lot of the subscription's newest paid period, whether or not it has ended."""
-    lots = CreditLot.objects.filter(account=account, terms__subscription=subscription_id)
-    return lots.filter(terms__has_key="period_end").order_by("-terms__period_end").first()
-
-
-def _period_of(account: Account, invoice: Invoice, lines: list[PlanLine]) -> CreditLot:
+def _period_of(newest: CreditLot | None, lines: list[PlanLine]) -> CreditLot:
     """The running period that a change of plan belongs to: it ends when the changed lines do.
 
     Raises Wait while that period's own invoice has not arrived, Ignore when a later one has.
     """
     end = max(line.end for line, _ in lines).isoformat()
-    newest = _newest_period(account, invoice.subscription_id)
     if newest is None or newest.terms["period_end"] < end:
         raise Wait("The invoice that began this period has not arrived yet.")
     if newest.terms["period_end"] > end:
@@ -89,20 +63,14 @@ def _period_of(account: Account, invoice: Invoice, lines: list[PlanLine]) -> Cre
     return newest
 
 
-def _refuse_ended(subscription_id: str) -> None:
-    ended = Subscription.objects.filter(subscription_id=subscription_id, status__in=ENDED)
-    if ended.exists():
-        raise Ignore(f"Subscription {subscription_id} has ended.")
-
-
-def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
-    bought = _plan_lines(invoice, proration=False)
+def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:
+    bought = _plan_lines(invoice, facts, proration=False)
     if not bought:
         raise Wait("No line has the price of a plan: add it to the price list.")
     if not sum(line.amount for line, _ in bought):
         raise Ignore("A trial: nothing was bought.")
     end = max(line.end for line, _ in bought)
-    newest = _newest_period(account, invoice.subscription_id)
+    newest = facts.newest_period(account, invoice.subscription_id)
     if newest and newest.terms["period_end"] >= end.isoformat():
         raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
@@ -112,7 +80,7 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
         amount=sum(plan.credits * line.quantity for line, plan in bought),
         rollover_cap=sum(plan.rollover_cap * line.quantity for line, plan in bought),
         period_end=end,
-        source_key=key,
+        source_key=invoice.key,
         amount_paid=invoice.amount_paid,
         currency=invoice.currency,
         terms=terms_of(
@@ -126,17 +94,17 @@ def _begin_period(account: Account, invoice: Invoice, key: str, now: datetime) -
     )
 
 
-def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) -> None:
+def _change_plan(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:
     """The difference in allowance for the time that is left, rounded down; once per invoice.
 
     An upgrade's invoice names both plans: the old one with a negative amount, the new one with a
     positive one. Rounding costs the customer less than one credit, so that going up and down
     again cannot make credits.
     """
-    changed = _plan_lines(invoice, proration=True)
+    changed = _plan_lines(invoice, facts, proration=True)
     if not changed:
         raise Ignore("No change between known plans.")
-    current = _period_of(account, invoice, changed)
+    current = _period_of(facts.newest_period(account, invoice.subscription_id), changed)
     gained, period = 0, _seconds(current.terms["period_start"], current.terms["period_end"])
     for line, plan in changed:
         left = int((line.end - line.start).total_seconds()) * plan.credits * line.quantity
@@ -147,7 +115,7 @@ def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) ->
             account_id=account.pk,
             pool=Pool.SUBSCRIPTION,
             amount=difference,
-            source_key=key,
+            source_key=invoice.key,
             expires_at=current.expires_at,
             amount_paid=invoice.amount_paid,
             currency=invoice.currency,
@@ -156,7 +124,7 @@ def _change_plan(account: Account, invoice: Invoice, key: str, now: datetime) ->
             actor="stripe",
         )
     elif difference < 0:
-        _take_unspent(account, -difference, key, now)
+        _take_unspent(account, -difference, invoice.key, now)
 
 
 def _take_unspent(account: Account, most: int, key: str, now: datetime) -> None:
@@ -176,10 +144,10 @@ def _take_unspent(account: Account, most: int, key: str, now: datetime) -> None:
         )
 
 
-def _plan_lines(invoice: Invoice, *, proration: bool) -> list[PlanLine]:
+def _plan_lines(invoice: Invoice, facts: Facts, *, proration: bool) -> list[PlanLine]:
     """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan."""
     lines = [line for line in invoice.lines if line.is_proration == proration]
-    return [(line, plan) for line in lines if (plan := plan_of(line.price_id))]
+    return [(line, plan) for line in lines if (plan := facts.plans.get(line.price_id))]
 
 
 def _seconds(start: str, end: str) -> int:
