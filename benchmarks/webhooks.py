@@ -59,8 +59,9 @@ def main() -> None:
         here, there = bodies[: len(bodies) // 10], bodies[len(bodies) // 10 :]
         report("taken in by the view", len(here), take_in(here))
         report("taken in over HTTP", len(there), send(there, database))
-        rate = options.events / apply_all(database, options.workers)
-        print(f"{'applied':<22} {rate:>8.0f} a second by {options.workers} workers")
+        seconds, busy = apply_all(database, options.workers)
+        rate, cost = options.events / seconds, busy / options.events * 1000
+        print(f"{'applied':<22} {rate:>8.0f} a second, {cost:.2f} ms of a worker's CPU each")
         if options.plant:
             services.grant(
                 account_id=Account.objects.all()[:1].get().pk, pool=Pool.SUBSCRIPTION,
@@ -164,12 +165,12 @@ def post(port: int, bodies: list[str], durations: list[float]) -> None:
 # Applying and checking ----------------------------------------------------------------------------
 
 
-def apply_all(database: str, workers: int) -> float:
-    """In processes of their own, as on a real site. Seconds from when all of them are up."""
+def apply_all(database: str, workers: int) -> tuple[float, float]:
+    """In processes of their own, as on a real site. Seconds that it took, and seconds of CPU."""
     connection.close()
     fresh = multiprocessing.get_context("spawn")
-    ready = fresh.Barrier(workers + 1)
-    processes = [fresh.Process(target=work, args=(database, ready)) for _ in range(workers)]
+    ready, busy = fresh.Barrier(workers + 1), fresh.Value("d", 0.0)
+    processes = [fresh.Process(target=work, args=(database, ready, busy)) for _ in range(workers)]
     for process in processes:
         process.start()
     ready.wait()
@@ -177,15 +178,18 @@ def apply_all(database: str, workers: int) -> float:
     for process in processes:
         process.join()
         assert process.exitcode == 0
-    return time.perf_counter() - began
+    return time.perf_counter() - began, busy.value
 
 
-def work(database: str, ready: Any) -> None:
+def work(database: str, ready: Any, busy: Any) -> None:
     connection.settings_dict["NAME"] = database
     connection.ensure_connection()
     ready.wait()
+    began = time.process_time()
     while inbox.apply_due(now=timezone.now() + timedelta(seconds=1)):
         pass
+    with busy.get_lock():
+        busy.value += time.process_time() - began
 
 
 def wrong_books(events: int) -> Iterator[str]:
