@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from benchmarks import scratch
-from benchmarks.http import free_port, serve, wait_for
+from benchmarks.http import free_port, serve, stop, wait_for
 
 from django.conf import settings  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
@@ -145,8 +145,7 @@ def send(bodies: list[str], database: str) -> tuple[float, list[float]]:
         assert len(durations) == len(bodies), "an event was refused"
         return time.perf_counter() - began, durations
     finally:
-        server.terminate()
-        server.wait()
+        stop(server)
 
 
 def post(port: int, bodies: list[str], durations: list[float]) -> None:
@@ -160,6 +159,7 @@ def post(port: int, bodies: list[str], durations: list[float]) -> None:
         if answer.status != 200:
             raise SystemExit(f"{PATH} answered {answer.status}: {text[:300]!r}")
         durations.append(time.perf_counter() - before)
+    client.close()
 
 
 # Applying and checking ----------------------------------------------------------------------------
