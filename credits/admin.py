@@ -13,11 +13,11 @@ from credits.models import (
     RetailToken,
     Subscription,
 )
-from credits.payments import admin as payments_admin  # noqa: F401 (dj-stripe's pages)
 from credits.staff import (  # noqa: F401 (registers their pages)
     adjustments,
     audit_log,
     customers,
+    djstripe,
     notices,
     offers,
     promotions,
