@@ -4,7 +4,6 @@ import re
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from uuid import uuid4
 
 import pytest
 from django.db import connection
@@ -104,7 +103,9 @@ class TestPages:
             times.append(time.perf_counter() - started)
         assert min(times) < (0.15 if connection.vendor == "postgresql" else 1)
 
-    @pytest.mark.parametrize("before", ["", "x", str(uuid4()), "\0", "9" * 400])
+    @pytest.mark.parametrize(
+        "before", ["", "x", "6f9619ff-8b86-4011-b42d-00cf4fc964ff", "\0", "9" * 400]
+    )
     def test_that_do_not_exist_are_refused(self, client: Client, before: str) -> None:
         html(client.get(LIST, {"before": before}), status=404)
 
