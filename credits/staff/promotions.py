@@ -94,7 +94,7 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
             buttons=[("make", gettext("Make them"))],
         )
 
-    @admin.action(description=_("Download as CSV"))
+    @admin.action(description=_("Download as CSV"), permissions=["view"])
     def download(self, request: HttpRequest, codes: QuerySet[PromotionalCode]) -> HttpResponse:
         answer = HttpResponse(content_type="text/csv")
         answer["Content-Disposition"] = 'attachment; filename="codes.csv"'

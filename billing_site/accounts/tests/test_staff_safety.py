@@ -124,7 +124,7 @@ import django; django.setup()
 from django.test import Client
 from django.urls import reverse
 from django.conf import settings
-print(reverse("admin:index"), settings.CONTENT_SECURITY_POLICY["EXCLUDE_URL_PREFIXES"],
+print(reverse("admin:index"), settings.CONTENT_SECURITY_POLICY.get("EXCLUDE_URL_PREFIXES"),
       settings.STAFF_NEEDS_SECOND_FACTOR)
 """
 
