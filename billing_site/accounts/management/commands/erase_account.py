@@ -18,7 +18,6 @@ class Command(CreditsCommand):
         parser.add_argument("email", metavar="EMAIL", type=arguments.email_address)
         parser.add_argument(
             "--reason",
-            default="",
             type=arguments.short_text,
             help="kept in the audit log for ever: a ticket, no names",
         )
@@ -36,7 +35,9 @@ class Command(CreditsCommand):
             self.stdout.write(f"{user.email} would lose {what}. Add --yes to delete the account.")
             return
         try:
-            erasure.erase(user=user, now=now, actor=arguments.operator(), reason=options["reason"])
+            erasure.erase(
+                user=user, now=now, actor=arguments.operator(), reason=options["reason"] or ""
+            )
         except SellingUnavailable as error:
             raise CommandError(f"Nothing was deleted: {error.reason}") from error
         self.stdout.write(f"Deleted. Lost: {what}. The account is {user.email} now.")
