@@ -24,7 +24,8 @@ __all__ = ["no_earlier_attempts", "pytestmark", "visit"]
 
 
 def sign_out(page: Page) -> None:
-    page.locator("summary", has_text="Account").click()
+    menu = page.locator("summary", has_text="Menu")  # on narrow screens
+    (menu if menu.is_visible() else page.locator("summary", has_text="Account")).click()
     page.get_by_role("button", name="Sign out").click()
 
 
