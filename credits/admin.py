@@ -17,6 +17,7 @@ from credits.payments import admin as payments_admin  # noqa: F401 (dj-stripe's 
 from credits.staff import (  # noqa: F401 (registers their pages)
     adjustments,
     audit_log,
+    audits,
     customers,
     notices,
     offers,

@@ -29,6 +29,7 @@ from credits.services.corrections import (
     reverse_claw_back,
     unfreeze_lot,
 )
+from credits.services.day_totals import add_up_days
 from credits.services.errors import (
     AccountFrozen,
     AdjustmentSettled,
@@ -90,6 +91,7 @@ __all__ = [
     "PromotionalCodeError",
     "RetailTokenUnavailable",
     "TooManyAttempts",
+    "add_up_days",
     "adjust",
     "approve_adjustment",
     "attempt",
