@@ -56,6 +56,7 @@ from credits.services.errors import (
 from credits.services.grants import end_subscription, grant, reset_subscription
 from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
 from credits.services.promotions import create_codes, redeem_code, switch_off_code
+from credits.services.rehearsal import lines_since, rehearsal
 from credits.services.retail import (
     issue_retail_token,
     reserve_retail_token,
@@ -106,6 +107,7 @@ __all__ = [
     "hold",
     "issue_retail_token",
     "lapse_adjustments",
+    "lines_since",
     "link_customer",
     "open_account",
     "preview_adjustment",
@@ -113,6 +115,7 @@ __all__ = [
     "redeem_code",
     "refund_spend",
     "refuse_adjustment",
+    "rehearsal",
     "release",
     "request_adjustment",
     "reserve_retail_token",

@@ -131,9 +131,7 @@ class TestTotals:
         assert set(sums(now).values()) == {0}
 
     @pytest.mark.parametrize("size", [1, 40])
-    def test_need_a_fixed_number_of_queries(
-        self, customer, now, size, django_assert_num_queries
-    ):
+    def test_need_a_fixed_number_of_queries(self, customer, now, size, django_assert_num_queries):
         for number in range(size):
             customer.now = now - timedelta(days=number % 20)
             customer.grant(5, amount_paid=100 + number, currency="usd")
