@@ -11,6 +11,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 from benchmarks import scratch
 
@@ -19,7 +20,6 @@ from credits.models import Account  # isort: skip
 from django.contrib.auth import get_user_model  # isort: skip
 from django.db import connection  # isort: skip
 from django.test import Client  # isort: skip
-from django.test.utils import CaptureQueriesContext  # isort: skip
 from django.urls import reverse  # isort: skip
 from django.utils import timezone  # isort: skip
 
@@ -48,9 +48,11 @@ ROWS = """
            CASE WHEN s <= 3 THEN 'grant' WHEN s %% 20 = 0 THEN 'expire' ELSE 'hold' END, 'bulk',
            (a::bigint << 32) + CASE WHEN s <= 3 THEN s ELSE 1 END,
            CASE WHEN s <= 3 THEN 100 ELSE -1 END, 100, 0, 'bench', 'system', '',
-           now() - random() * interval '35 days', '', ''
+           now() - interval '35 days' * (1 - (s - random()) / c.lines), '', ''
     FROM generate_series(1000, 999 + %(accounts)s) a,
-         generate_series(1, CASE WHEN a = 1000 THEN %(one)s ELSE %(each)s END) s;
+         LATERAL (SELECT CASE WHEN a = 1000 THEN %(one)s ELSE %(each)s END AS lines) c,
+         LATERAL generate_series(1, c.lines) s
+    ORDER BY 13;
     INSERT INTO generation_generation (id, account_id, status, prompt, output, operation,
                                        price_version, cost, funding, request_hash, attempts, run_at,
                                        model, error_code, created_at, finished_at)
@@ -59,7 +61,8 @@ ROWS = """
            '', 1, now(), '', CASE WHEN n %% 50 = 0 THEN 'backend_down' ELSE '' END,
            m.at, m.at + random() * interval '9 seconds'
     FROM generate_series(1, %(accounts)s * 40) n,
-         LATERAL (SELECT now() - (n %% 35 + random()) * interval '1 day' AS at) m;
+         LATERAL (SELECT now() - (n %% 35 + random()) * interval '1 day' AS at) m
+    ORDER BY m.at;
     """
 
 
@@ -76,9 +79,14 @@ def fill(lines: int) -> None:
 
 def measure(name: str, ask: Callable[[], object], rounds: int) -> None:
     ask()
-    with CaptureQueriesContext(
-        connection,
-    ) as queries:
+    statements = 0
+
+    def count(execute: Any, *arguments: Any) -> Any:
+        nonlocal statements
+        statements += 1
+        return execute(*arguments)
+
+    with connection.execute_wrapper(count):
         ask()
     took = []
     for _ in range(rounds):
@@ -86,7 +94,7 @@ def measure(name: str, ask: Callable[[], object], rounds: int) -> None:
         ask()
         took.append((time.perf_counter() - start) * 1000)
     print(
-        f"{name:<28} {statistics.median(took):>6.0f} {max(took):>6.0f} {len(queries):>5}",
+        f"{name:<28} {statistics.median(took):>6.0f} {max(took):>6.0f} {statements:>5}",
         flush=True,
     )
 

@@ -6,6 +6,7 @@ services.add_up_days); the last two days are added up from the lines, by index.
 """
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
@@ -82,7 +83,7 @@ def add_up(first: date, last: date, *, now: datetime) -> dict[date, DailyTotal]:
     totals = {day: DailyTotal(day=day, added_up_at=now) for day in days}
     rows = _by_day(LedgerEntry.objects.all(), _start(first), _start(last + timedelta(days=1)))
     for row in rows.values("date", "kind").annotate(
-        lines=Count("id"), out=_sum(amount__lt=0), come=_sum(amount__gt=0)
+        lines=Count("*"), out=_sum(amount__lt=0), come=_sum(amount__gt=0)
     ):
         _count_lines(totals[row["date"].date()], row["kind"], row["come"] or 0, row["out"] or 0)
         totals[row["date"].date()].lines += row["lines"]
@@ -101,9 +102,9 @@ def outstanding(*, now: datetime) -> Outstanding:
         left=Sum(F("remaining") + F("frozen"))
     )
     found, money = 0, Counter[str]()
-    for row in by_price:
-        found += row["left"]
-        money[row["currency"]] += _worth(row["left"], row)
+    for price in by_price:
+        found += price["left"]
+        money[price["currency"]] += _worth(price["left"], price)
     unused = RetailToken.objects.filter(state__in=["available", "reserved"])
     tokens = 0
     for row in unused.values("currency").annotate(count=Count("id"), paid=Sum("amount_paid")):
@@ -179,7 +180,8 @@ def _count_tokens(totals: dict[date, DailyTotal], start: datetime, end: datetime
 
 def _by_day(rows: "QuerySet[Any]", start: datetime, end: datetime) -> "QuerySet[Any]":
     within = rows.order_by().filter(created_at__gte=start, created_at__lt=end)
-    return within.annotate(date=TruncDay("created_at", tzinfo=UTC))
+    days: QuerySet[Any] = within.annotate(date=TruncDay("created_at", tzinfo=UTC))
+    return days
 
 
 def _sum(**condition: int) -> Sum:
@@ -194,7 +196,7 @@ def _add_money(money: dict[str, int], currency: str, amount: int) -> None:
     money[currency] = money.get(currency, 0) + int(amount)
 
 
-def _worth(share: int, row: dict[str, Any]) -> int:
+def _worth(share: int, row: Mapping[str, Any]) -> int:
     """What was paid for `share` credits of lots with this price, rounded down."""
     return int(share * row["amount_paid"] // row["granted"])
 

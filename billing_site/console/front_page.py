@@ -31,6 +31,7 @@ DAY = timedelta(days=1)
 EVENT_IS_LATE = timedelta(minutes=15)
 START_IS_LATE = timedelta(minutes=5)
 CHECK_IS_LATE = timedelta(days=2)  # nightly ones: one night may fail
+MOST_ERRORS = 10
 
 SERIES = {  # of DailyTotal: what it is called, and its colour in the chart
     "sold": (_lazy("Sold"), "var(--color-primary-600)"),
@@ -153,7 +154,7 @@ def _generations(now: datetime) -> dict[str, Any]:
     rows = [
         {
             "label": status.label,
-            "count": _count(recent.counts.get(status, 0)),
+            "count": _count(recent.counts[status]),
             "median": _seconds(recent.median.get(status)),
             "p95": _seconds(recent.p95.get(status)),
             "url": f"{listing}?status__exact={status}",
@@ -162,7 +163,7 @@ def _generations(now: datetime) -> dict[str, Any]:
     ]
     errors = [
         {"code": code, "count": _count(count), "url": f"{listing}?error_code__exact={code}"}
-        for code, count in recent.errors.items()
+        for code, count in recent.errors.most_common(MOST_ERRORS)
     ]
     return {"rows": rows, "errors": errors}
 
