@@ -211,7 +211,7 @@ def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
 
 def _inbox(standing: figures.Standing, now: datetime) -> Iterator[Check]:
     failed = standing.inbox.get("failed", 0)
-    waiting = sum(standing.inbox.values()) - failed
+    backlog = sum(standing.inbox.values())
     oldest = standing.inbox_oldest
     is_late = oldest is not None and oldest < now - EVENT_IS_LATE
     yield _check(
@@ -221,7 +221,7 @@ def _inbox(standing: figures.Standing, now: datetime) -> Iterator[Check]:
         wrong=failed > 0,
         query="state__exact=failed",
     )
-    value = _count(waiting)
+    value = _count(backlog)
     if oldest is not None:
         value = _("%(count)s, the oldest for %(time)s") % {
             "count": value,
@@ -232,7 +232,7 @@ def _inbox(standing: figures.Standing, now: datetime) -> Iterator[Check]:
         value,
         "credits_inboxevent",
         wrong=is_late,
-        query="state__exact=waiting",
+        query="next_attempt_at__isnull=False",
     )
 
 

@@ -146,7 +146,8 @@ class AccountAdmin(ReadOnlyAdmin):
             form,
             opts=self.opts,
             title=gettext("What if … %s") % account.user,
-            intro=gettext("Nothing is changed: this shows what would be posted."),
+            intro=gettext("This shows what would be posted for %s. Nothing is changed.")
+            % account.user,
             buttons=[("preview", gettext("Show what it would do"))],
             lines=lines,
         )

@@ -46,7 +46,7 @@ class Told:
 class Source:
     """One kind of thing: its rows of an account, which field is their time, and their words.
 
-    `in_order` says that ids grow with time: then they alone are the order, by the primary key.
+    `number` names the field that alone is their order, where there is one with an index.
     """
 
     kind: str
@@ -54,18 +54,23 @@ class Source:
     rows: Callable[[int], QuerySet[Any]]
     tell: Callable[[Any], Told]
     at: str = "created_at"
-    in_order: bool = False
+    number: str = ""
 
     def newest(self, account_id: int, after: list[str] | None) -> QuerySet[Any]:
-        """Newest first, after the row at this place: its moment and its id."""
+        """Newest first, after the row at this place."""
         rows = self.rows(account_id)
-        if self.in_order:
-            return (rows.filter(pk__lt=after[1]) if after else rows).order_by("-pk")
+        if self.number:
+            older = Q(**{f"{self.number}__lt": after[1]}) if after else Q()
+            return rows.filter(older).order_by(f"-{self.number}")
         if after:
             moment = datetime.fromisoformat(after[0])
             older = Q(**{f"{self.at}__lt": moment})
             rows = rows.filter(older | Q(**{self.at: moment, "pk__lt": after[1]}))
         return rows.order_by(f"-{self.at}", "-pk")
+
+    def place(self, row: Any) -> list[str]:
+        """Where a row is: its moment, and its number or id."""
+        return [getattr(row, self.at).isoformat(), str(getattr(row, self.number or "pk"))]
 
 
 @dataclass(frozen=True)
@@ -95,9 +100,8 @@ def page(account_id: int, sources: list[Source], after: str = "") -> Page:
     found = list(islice(_merged(account_id, sources, places), PAGE + 1))
     shown = found[:PAGE]
     for item in shown:
-        places[item.source.kind] = [item.at.isoformat(), str(item.row.pk)]
-    items = list(shown)
-    return Page(items, signing.dumps(places, compress=True) if len(found) > PAGE else "")
+        places[item.source.kind] = item.source.place(item.row)
+    return Page(shown, signing.dumps(places, compress=True) if len(found) > PAGE else "")
 
 
 def visible_to(user: Any) -> list[Source]:
@@ -184,7 +188,7 @@ SOURCES: list[Source] = [
         gettext_lazy("Credits"),
         lambda account_id: LedgerEntry.objects.filter(account_id=account_id).select_related("lot"),
         _line,
-        in_order=True,
+        number="sequence",
     ),
     Source("tokens", gettext_lazy("Single generations"), _of(RetailToken), _token),
     Source(
