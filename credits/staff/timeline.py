@@ -7,8 +7,9 @@ their clocks say. A page costs one query a source, however long the history is.
 
 import heapq
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from itertools import islice
 from typing import Any
 
@@ -80,7 +81,10 @@ class Item:
     source: Source
     at: datetime
     row: Model
-    told: Told = field(compare=False)
+
+    @cached_property
+    def told(self) -> Told:
+        return self.source.tell(self.row)
 
     @property
     def url(self) -> str:
@@ -112,7 +116,7 @@ def visible_to(user: Any) -> list[Source]:
 def _merged(account_id: int, sources: list[Source], places: dict[str, list[str]]) -> Iterator[Item]:
     streams = [
         [
-            Item(source, getattr(row, source.at), row, source.tell(row))
+            Item(source, getattr(row, source.at), row)
             for row in source.newest(account_id, places.get(source.kind))[: PAGE + 1]
         ]
         for source in sources
