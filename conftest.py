@@ -49,6 +49,7 @@ TABLES = [
     "axes_accessattempt",
     "djstripe_customer",
     "mfa_authenticator",
+    "djstripe_event",
     "accounts_apikey",
     "billing_site_requestcount",
     "account_emailconfirmation",

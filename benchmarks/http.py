@@ -10,6 +10,7 @@ import argparse
 import http.client
 import json
 import os
+import signal
 import socket
 import statistics
 import subprocess
@@ -59,7 +60,7 @@ def measure(port: int, call: str, keys: list[str], clients: int, seconds: float)
     return sorted(durations)
 
 
-def serve(database: str, port: int) -> "subprocess.Popen[bytes]":
+def serve(database: str, port: int, **environment: str) -> "subprocess.Popen[bytes]":
     return subprocess.Popen(
         [
             sys.executable, "-m", "granian", "--interface", "wsgi", "--no-ws", "--workers", "2",
@@ -67,12 +68,24 @@ def serve(database: str, port: int) -> "subprocess.Popen[bytes]":
         ],
         env={
             **os.environ,
+            **environment,
             "BENCHMARK_DATABASE": database,
             "DJANGO_SETTINGS_MODULE": "benchmarks.http_site",
         },
+        start_new_session=True,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )  # fmt: skip
+
+
+def stop(server: "subprocess.Popen[bytes]") -> None:
+    """On a busy machine granian may miss that it is to stop."""
+    server.terminate()
+    try:
+        server.wait(15)
+    except subprocess.TimeoutExpired:
+        os.killpg(server.pid, signal.SIGKILL)
+        server.wait()
 
 
 def wait_for(port: int) -> None:
@@ -117,8 +130,7 @@ def main() -> None:
                 for _ in range(options.rounds)
             ]
         finally:
-            server.terminate()
-            server.wait()
+            stop(server)
     print(f"{'call':<12} {'requests/s':>10} {'p50 ms':>7} {'p99 ms':>7}")
     for call in CALLS:
         times = sorted(seconds for one in rounds for seconds in one[call])

@@ -7,12 +7,13 @@ from billing_site.accounts import services as accounts
 from credits import nightly_audit
 from credits import services as credits
 from credits.notices import outbox, staff, watches
-from credits.payments import inbox
+from credits.payments import inbox, mirror
 from credits.payments.reconcile import nightly
 from generation.worker import Duty
 
 STREAMS: list[Callable[..., int]] = [
     inbox.apply_due,
+    mirror.mirror_due,
     outbox.send_due,
 ]
 DUTIES: list[Duty] = [

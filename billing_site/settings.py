@@ -98,7 +98,10 @@ elif DATABASE_ENGINE == "sqlite3":
         ),
     )
     _database["TEST"] = {"NAME": VAR_DIR / "test.sqlite3"}
-SILENCED_SYSTEM_CHECKS = ["models.W037"]  # MariaDB without the indexes on what is open: only slower
+SILENCED_SYSTEM_CHECKS = [
+    "models.W037",  # MariaDB without the indexes on what is open: only slower
+    "djstripe.W002",  # STRIPE_API_BASE elsewhere than at Stripe: billing_site.E004 guards live keys
+]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # In the database, so that all processes count attempts together: only limits of sign-in are kept
 # here, a few rows per attempt.
@@ -285,6 +288,10 @@ STRIPE_LIVE_MODE = STRIPE_SECRET_KEY.startswith(("sk_live_", "rk_live_"))
 _djstripe_key = STRIPE_SECRET_KEY or "sk_test_" + "0" * 24
 STRIPE_LIVE_SECRET_KEY = _djstripe_key if STRIPE_LIVE_MODE else ""
 STRIPE_TEST_SECRET_KEY = "" if STRIPE_LIVE_MODE else _djstripe_key
+# The shape in which dj-stripe's objects are fetched: an upgrade of the library does not change it.
+STRIPE_API_VERSION = "2026-08-26.dahlia"
+if STRIPE_API_BASE:
+    STRIPE_API_HOST = STRIPE_API_BASE.rstrip("/")
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
 # dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, take 1 s.
 MIGRATION_MODULES = {"djstripe": "credits.payments.djstripe_migrations"}

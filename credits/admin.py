@@ -13,12 +13,12 @@ from credits.models import (
     RetailToken,
     Subscription,
 )
-from credits.payments import admin as payments_admin  # noqa: F401 (dj-stripe's pages)
 from credits.staff import (  # noqa: F401 (registers their pages)
     adjustments,
     audit_log,
     audits,
     customers,
+    djstripe,
     notices,
     offers,
     promotions,

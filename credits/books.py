@@ -75,6 +75,7 @@ class Books:
         self._lots: dict[int, OpenLot] | None = None
         self._changed_lots: dict[int, OpenLot] = {}
         self._new_lots: list[CreditLot] = []
+        self._ended_pools: list[str] = []
         self._new_holds: list[Hold] = []
         self._entries: list[tuple[Any, ...]] = []
 
@@ -109,6 +110,11 @@ class Books:
         self._changed_lots[lot.id] = lot
         return lot
 
+    def has_lot(self, source_key: str) -> bool:
+        """Whether the key has made a lot already, for this account or another."""
+        self._cursor.execute(SOURCE_SQL, [source_key])
+        return self._cursor.fetchone() is not None
+
     # Posting ---------------------------------------------------------------------------------
 
     def post(
@@ -141,6 +147,10 @@ class Books:
         self.post(kind, working, lot.granted, why, hold_id)
         return working
 
+    def end_pool(self, pool: Pool) -> None:
+        """The pool's lots end now, also those with nothing left; lots added here do not."""
+        self._ended_pools.append(pool.value)
+
     def add_hold(self, hold: Hold) -> None:
         """A new hold; the line that takes its first credits has to follow at once."""
         hold.id = row_id(self.account_id, self.sequence + 1)
@@ -152,15 +162,15 @@ class Books:
     def write(self) -> None:
         """Everything that was posted, in the order that foreign keys need."""
         self._write_rows()
-        if self._entries:
-            with _one_trip():
+        with _one_trip():
+            for pool in self._ended_pools:
+                moment = _moment(self.now)
+                self._cursor.execute(END_SQL, [moment, self.account_id, pool, moment])
+            if self._entries:
                 self._write_lines()
 
     def _write_rows(self) -> None:
-        """New lots, and lots of which more than `remaining` may have changed: rare."""
-        for new_lot in self._new_lots:
-            new_lot.remaining = self._changed_lots.pop(new_lot.id).remaining
-            new_lot.save(force_insert=True)
+        """Lots of which more than `remaining` may have changed: rare."""
         for lot in [lot for lot in self._changed_lots.values() if lot.row]:
             row = self._changed_lots.pop(lot.id).row
             assert row is not None, "the condition of the loop"
@@ -168,7 +178,12 @@ class Books:
             row.save(update_fields=LOT_CHANGES)
 
     def _write_lines(self) -> None:
-        """The hot path: holds, what is left of lots, the lines, the account."""
+        """The hot path: new lots and holds, what is left of lots, the lines, the account."""
+        for new_lot in self._new_lots:
+            new_lot.remaining = self._changed_lots.pop(new_lot.id).remaining
+            new_lot._state.adding = False
+        if self._new_lots:
+            self._insert("credits_creditlot", LOT_COLUMNS, map(_lot_row, self._new_lots))
         if self._new_holds:
             self._insert("credits_hold", HOLD_COLUMNS, map(_hold_row, self._new_holds))
         for lot in self._changed_lots.values():
@@ -211,6 +226,11 @@ def chain_hash(previous: str, line: tuple[Any, ...], created_at: datetime) -> st
 
 # SQL ------------------------------------------------- see Note [Plain SQL after the lock]
 
+LOT_COLUMNS = (
+    "id", "account_id", "pool", "granted", "remaining", "frozen", "frozen_at", "clawed_back",
+    "clawed_back_owed", "amount_paid", "currency", "expires_at", "terms", "source_key",
+    "created_at",
+)  # fmt: skip
 HOLD_COLUMNS = (
     "id", "account_id", "amount", "captured", "state", "deadline", "reference", "idempotency_key",
     "arguments_hash", "created_at", "settled_at",
@@ -224,6 +244,10 @@ LOTS_SQL = """
     SELECT id, pool, remaining, CASE WHEN expires_at <= %s THEN 1 ELSE 0 END
     FROM credits_creditlot WHERE account_id = %s AND remaining > 0
     ORDER BY CASE WHEN expires_at IS NULL THEN 1 ELSE 0 END, expires_at, id"""
+SOURCE_SQL = "SELECT id FROM credits_creditlot WHERE source_key = %s"
+END_SQL = """
+    UPDATE credits_creditlot SET expires_at = %s
+    WHERE account_id = %s AND pool = %s AND (expires_at IS NULL OR expires_at > %s)"""
 LOT_SQL = "UPDATE credits_creditlot SET remaining = %s WHERE id = %s"
 ACCOUNT_SQL = """
     UPDATE credits_account
@@ -262,6 +286,15 @@ def _insert_sql(table: str, columns: tuple[str, ...], rows: int) -> str:
     placeholders = "(" + ", ".join(["%s"] * len(columns)) + ")"
     values = ", ".join([placeholders] * rows)
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES {values}"  # noqa: S608 (our names)
+
+
+def _lot_row(lot: CreditLot) -> tuple[Any, ...]:
+    return (
+        lot.id, lot.account_id, lot.pool, lot.granted, lot.remaining, lot.frozen,
+        _moment(lot.frozen_at), lot.clawed_back, lot.clawed_back_owed, lot.amount_paid,
+        lot.currency, _moment(lot.expires_at), connection.ops.adapt_json_value(lot.terms, None),
+        lot.source_key, _moment(lot.created_at),
+    )  # fmt: skip
 
 
 def _hold_row(hold: Hold) -> tuple[Any, ...]:

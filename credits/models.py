@@ -14,6 +14,7 @@ from uuid import uuid4
 from django.conf import settings
 from django.db import connection, models
 from django.db.models import F, Q
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 SEQUENCE_BITS = 32
@@ -588,9 +589,23 @@ class InboxEvent(models.Model):
     fact_key = models.CharField(max_length=255, blank=True)
     reason = models.TextField(blank=True, help_text=_("Why it is ignored, waiting or failed."))
     applied_at = models.DateTimeField(null=True)
+    mirrored_at = models.DateTimeField(null=True, help_text=_("When dj-stripe had taken it."))
+    mirror_attempts = models.PositiveIntegerField(default=0)
+    next_mirror_at = models.DateTimeField(
+        null=True,
+        default=timezone.now,
+        help_text=_("Empty when dj-stripe has it, or when it is given up."),
+    )
+    mirror_error = models.TextField(blank=True, help_text=_("Why dj-stripe could not take it."))
 
     class Meta:
         constraints = [
+            models.CheckConstraint(
+                name="credits_inbox_mirrored_due_or_given_up",
+                condition=Q(mirrored_at__isnull=False, next_mirror_at__isnull=True, mirror_error="")
+                | Q(mirrored_at__isnull=True, next_mirror_at__isnull=False)
+                | (Q(mirrored_at__isnull=True, next_mirror_at__isnull=True) & ~Q(mirror_error="")),
+            ),
             models.CheckConstraint(
                 name="credits_inbox_due_iff_unsettled",
                 condition=Q(
@@ -601,6 +616,7 @@ class InboxEvent(models.Model):
         ]
         indexes = [
             models.Index(name="credits_inbox_due", fields=["next_attempt_at"]),
+            models.Index(name="credits_inbox_mirror_due", fields=["next_mirror_at"]),
             models.Index(name="credits_inbox_object", fields=["object_id"]),
         ]
 

@@ -7,6 +7,8 @@ import sys
 import environ
 import pytest
 from django.conf import settings as project
+from django.core.management import call_command
+from djstripe import checks as djstripe_checks
 
 from billing_site import checks
 from billing_site.environment import read_bool
@@ -159,3 +161,14 @@ def read_debug(value: str) -> bool:
         ENVIRON = {"DEBUG": value}
 
     return read_bool(Env(), "DEBUG", default=True)
+
+
+class TestStarting:
+    """`check`, and importing the WSGI application, which runs it, need no database."""
+
+    def test_asks_no_database(self):
+        call_command("check")  # a test without a database may not touch one
+
+    def test_would_with_the_check_that_is_left_out(self):
+        with pytest.raises(RuntimeError, match="Database access not allowed"):
+            djstripe_checks.check_webhook_endpoint_has_secret()

@@ -160,7 +160,7 @@ SPECIAL: dict[str, Callable[[Checkout, str], None]] = {
     rf"{PYTHON} -m credits\.tests\.mariadb -m pytest [\w/.]+": needs_mariadb,
     r"make check": checks_the_source,
     rf"{PYTHON} manage\.py screenshots": takes_pictures,
-    rf"{PYTHON} -m benchmarks\.\w+ --seconds 3 --rounds 5": measures,
+    rf"{PYTHON} -m benchmarks\.\w+( --\w+ \d+)+": measures,
     rf"{PYTHON} manage\.py prove_atomicity --naive( +#.*)?": has_to_fail,
     rf"{PYTHON} manage\.py reconcile_stripe( --days 7)?( --apply)?": needs_stripe,
 }

@@ -1,21 +1,36 @@
 """How many credits a change of plan is worth: one rule for invoices, and for previews of them."""
 
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 
 from credits.models import Offer
-from credits.payments.outcomes import plan_of
 from credits.payments.readers import Line
 
 PlanLine = tuple[Line, Offer]
 
 
-def plan_lines(lines: list[Line], *, proration: bool) -> list[PlanLine]:
+Plans = Mapping[str, Offer]
+
+
+def plans_with(price_ids: Iterable[str]) -> dict[str, Offer]:
+    """Plans by their Stripe price, also those that are no longer sold; of several the first."""
+    prices = set(price_ids) - {""}
+    plans = Offer.objects.filter(stripe_price_id__in=prices, kind=Offer.Kind.PLAN).order_by("-pk")
+    return {plan.stripe_price_id: plan for plan in plans}
+
+
+def plan_of(price_id: str) -> Offer | None:
+    """The plan with this Stripe price, also one that is no longer sold."""
+    return plans_with([price_id]).get(price_id)
+
+
+def plan_lines(lines: list[Line], plans: Plans, *, proration: bool) -> list[PlanLine]:
     """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan."""
     wanted = [line for line in lines if line.is_proration == proration]
-    return [(line, plan) for line in wanted if (plan := plan_of(line.price_id))]
+    return [(line, plan) for line in wanted if (plan := plans.get(line.price_id))]
 
 
-def difference(lines: list[Line], *, period: timedelta) -> int:
+def difference(lines: list[Line], plans: Plans, *, period: timedelta) -> int:
     """The credits that a change of plan within `period` brings, or takes where negative.
 
     The difference in allowance for the time that is left, rounded down; a plan that is paid in
@@ -23,9 +38,9 @@ def difference(lines: list[Line], *, period: timedelta) -> int:
     one credit, so that going up and down again cannot make credits.
     """
     gained = 0
-    for line, plan in plan_lines(lines, proration=True):
+    for line, plan in plan_lines(lines, plans, proration=True):
         left = int((line.end - line.start).total_seconds()) * plan.credits * line.quantity
         gained += left if line.amount >= 0 else -left
-    whole = plan_lines(lines, proration=False)
+    whole = plan_lines(lines, plans, proration=False)
     begun = sum(plan.credits * line.quantity for line, plan in whole)
     return begun + gained // max(1, int(period.total_seconds()))

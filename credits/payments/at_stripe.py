@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 import stripe
 
 from credits.models import Offer, Subscription
-from credits.payments.outcomes import plan_of
+from credits.payments.allowances import plan_of
 from credits.payments.portal import live_subscription
 from credits.payments.readers import (
     Object,

@@ -11,6 +11,8 @@ from typing import Any, TypeGuard
 
 import stripe
 from django.conf import settings
+from django.db import connection
+from django.db.models.constants import OnConflict
 from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.views.decorators.csrf import csrf_exempt
@@ -19,6 +21,7 @@ from django.views.decorators.http import require_POST
 from credits.models import InboxEvent
 
 MOST_BYTES = 256 * 1024
+COLUMNS = [field for field in InboxEvent._meta.concrete_fields if not field.primary_key]
 TOLERANCE_SECONDS = 300  # Stripe's own default for the age of a signature
 
 
@@ -45,8 +48,14 @@ def stripe_webhook(request: HttpRequest) -> HttpResponse:
 
 
 def store(event: InboxEvent) -> None:
-    """One row per event id: a repetition changes nothing."""
-    InboxEvent.objects.bulk_create([event], ignore_conflicts=True)
+    """One row per event id: a repetition changes nothing.
+
+    It is what bulk_create(ignore_conflicts=True) does, without BEGIN and COMMIT around the one
+    statement: two round trips less for every event.
+    """
+    InboxEvent.objects.all()._insert(  # type: ignore[attr-defined]
+        [event], fields=COLUMNS, using=connection.alias, on_conflict=OnConflict.IGNORE
+    )
 
 
 def _read(request: HttpRequest) -> str:

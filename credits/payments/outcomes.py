@@ -2,9 +2,13 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from credits.models import Account, Offer
 from credits.payments.readers import Object
+
+if TYPE_CHECKING:
+    from credits.payments.facts import Facts
 
 
 class Ignore(Exception):
@@ -17,12 +21,13 @@ class Wait(Exception):
 
 @dataclass(frozen=True)
 class Event:
-    """An event to apply: its type, its object, Stripe's time and ours."""
+    """An event to apply: its type, its object, Stripe's time and ours, what is known already."""
 
     type: str
     object: Object
     created_at: datetime
     now: datetime
+    facts: "Facts | None" = None
 
 
 @dataclass(frozen=True)
@@ -42,15 +47,13 @@ def locked_account(customer_id: str) -> Account:
     """
     account = Account.objects.locked().filter(stripe_customer_id=customer_id).first()
     if account is None:
-        raise Wait(f"No account is linked to customer {customer_id}: manage.py link_customer.")
+        raise unlinked(customer_id)
     return account
 
 
-def plan_of(price_id: str) -> Offer | None:
-    """The plan with this Stripe price, also one that is no longer sold."""
-    if not price_id:
-        return None
-    return Offer.objects.filter(stripe_price_id=price_id, kind=Offer.Kind.PLAN).first()
+def unlinked(customer_id: str) -> Wait:
+    """Staff links the customer, and the event is applied."""
+    return Wait(f"No account is linked to customer {customer_id}: manage.py link_customer.")
 
 
 def terms_of(offer: Offer, **more: str) -> dict[str, str | int]:

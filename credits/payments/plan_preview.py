@@ -9,7 +9,7 @@ from django.core.signing import BadSignature, TimestampSigner
 
 from credits import queries
 from credits.models import Offer, Pool
-from credits.payments.allowances import difference
+from credits.payments.allowances import difference, plans_with
 from credits.payments.at_stripe import AtStripe, PlanRefused, look_up, subscription_of
 from credits.payments.client import asking, connect
 from credits.payments.plan_rules import When, decide, ends_at_once, find_plan
@@ -125,7 +125,9 @@ def _now(
         takes_effect_at=None,
         due_now=number(found, "amount_due"),
         currency=target.currency,
-        credits_now=difference(lines, period=present.period),
+        credits_now=difference(
+            lines, plans_with(line.price_id for line in lines), period=present.period
+        ),
         renewal=_renewal(present, target, max(anew, default=present.period_end)),
         token=_token(plan, target, When.NOW, at),
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from credits.models import Offer, PlanClick, PlanSchedule, Subscription
-from credits.payments.outcomes import plan_of
+from credits.payments.allowances import plan_of
 from credits.payments.plan_rules import UNPAID
 from credits.payments.portal import live_subscription
 

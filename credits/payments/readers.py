@@ -42,6 +42,11 @@ class Invoice:
     lines: list[Line]
     payment_intents: list[str]
 
+    @property
+    def key(self) -> str:
+        """Names the business fact that this invoice was paid."""
+        return f"invoice:{self.id}"
+
 
 def text(value: Object, *path: str) -> str:
     """The string at `path`, or "". An expanded object counts as its id."""

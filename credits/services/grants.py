@@ -149,8 +149,7 @@ def end_subscription_lots(books: Books, rollover_cap: int, why: Why) -> int:
             carried += carry
         if lot.remaining:
             books.post(Kind.EXPIRE, lot, -lot.remaining, why)
-    subscription = CreditLot.objects.filter(account_id=books.account_id, pool=Pool.SUBSCRIPTION)
-    subscription.exclude(expires_at__lte=books.now).update(expires_at=books.now)
+    books.end_pool(Pool.SUBSCRIPTION)
     return carried
 
 
@@ -164,15 +163,13 @@ def once(
     """
     try:
         with locked(account_id, now=now) as books:
-            first = CreditLot.objects.filter(source_key=lot.source_key).first()
-            if first is None:
+            if not books.has_lot(lot.source_key):
                 apply(books)
+                return lot
     except IntegrityError:
-        first = CreditLot.objects.filter(source_key=lot.source_key).first()
-        if first is None:
+        if not CreditLot.objects.filter(source_key=lot.source_key).exists():
             raise
-    if first is None:
-        return lot
+    first = CreditLot.objects.get(source_key=lot.source_key)
     if (first.account_id, first.pool, first.granted) != (account_id, lot.pool, lot.granted):
         raise IdempotencyConflict(lot.source_key)
     return first

@@ -110,9 +110,9 @@ def play(events, now):
     account.stripe_customer_id = "cus_1"
     account.save(update_fields=["stripe_customer_id"])
     for event in events:
-        row = intake._row(event, json.dumps(event))
+        row = intake.parse(json.dumps(event))
         row.next_attempt_at = now
-        InboxEvent.objects.bulk_create([row], ignore_conflicts=True)
+        intake.store(row)
         inbox.apply_due(now=now)
     for minutes in range(1, 40):
         inbox.apply_due(now=now + timedelta(minutes=5 * minutes))
