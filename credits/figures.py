@@ -2,7 +2,7 @@
 
 A day is one in UTC. Its totals are sums of the ledger's lines, so all days together say what
 `manage.py check_ledger` says. Finished days are kept (DailyTotal, written by
-services.add_up_days); the last two days are added up from the lines, by index.
+services.add_up_days); today is added up from the lines, by index.
 """
 
 from collections import Counter
@@ -31,7 +31,7 @@ from credits.models import (
 Kind = LedgerEntry.Kind
 
 DAYS = 30
-ALWAYS_READ = 2  # today and yesterday: of older days no transaction can be under way any more
+SETTLED = timedelta(hours=1)  # after its end no transaction of a day can be under way any more
 PAYING = ("active", "trialing", "past_due")
 
 
@@ -55,6 +55,9 @@ class Standing:
     subscribers: dict[str, int]
     inbox: dict[str, int]
     inbox_oldest: datetime | None
+    mirror: int
+    mirror_oldest: datetime | None
+    mirror_given_up: int
     adjustments_waiting: int
     notices_given_up: int
     reconciliation: Reconciliation | None
@@ -71,8 +74,7 @@ def last_days(*, now: datetime) -> list[DailyTotal]:
     today = now.astimezone(UTC).date()
     days = [today - timedelta(days=back) for back in reversed(range(DAYS))]
     kept = {total.day: total for total in DailyTotal.objects.filter(day__gte=days[0])}
-    missing = [day for day in days[:-ALWAYS_READ] if day not in kept]
-    read = add_up(min([*missing, days[-ALWAYS_READ]]), today, now=now)
+    read = add_up(min(day for day in days if day == today or day not in kept), today, now=now)
     return [read.get(day) or kept[day] for day in days]
 
 
@@ -118,11 +120,17 @@ def standing() -> Standing:
     """How things stand. A fixed number of queries, each by an index or of a small table."""
     unsettled = InboxEvent.objects.filter(next_attempt_at__isnull=False)
     events = list(unsettled.values("state").annotate(count=Count("id"), oldest=Min("received_at")))
+    to_mirror = InboxEvent.objects.filter(next_mirror_at__isnull=False)
+    mirror = to_mirror.aggregate(count=Count("*"), oldest=Min("received_at"))
+    given_up = InboxEvent.objects.filter(mirrored_at__isnull=True, next_mirror_at__isnull=True)
     by_status = Subscription.objects.values("status").annotate(count=Count("id"))
     return Standing(
         subscribers=dict(by_status.values_list("status", "count")),
         inbox={row["state"]: row["count"] for row in events},
         inbox_oldest=min((row["oldest"] for row in events), default=None),
+        mirror=mirror["count"],
+        mirror_oldest=mirror["oldest"],
+        mirror_given_up=given_up.count(),
         adjustments_waiting=Adjustment.objects.filter(state=Adjustment.State.WAITING).count(),
         notices_given_up=Notice.objects.filter(state=Notice.State.FAILED).count(),
         reconciliation=Reconciliation.objects.order_by("-day").first(),

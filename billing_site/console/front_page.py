@@ -211,9 +211,6 @@ def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
 
 def _inbox(standing: figures.Standing, now: datetime) -> Iterator[Check]:
     failed = standing.inbox.get("failed", 0)
-    backlog = sum(standing.inbox.values())
-    oldest = standing.inbox_oldest
-    is_late = oldest is not None and oldest < now - EVENT_IS_LATE
     yield _check(
         _("Stripe's events that failed"),
         _count(failed),
@@ -221,19 +218,40 @@ def _inbox(standing: figures.Standing, now: datetime) -> Iterator[Check]:
         wrong=failed > 0,
         query="state__exact=failed",
     )
-    value = _count(backlog)
+    yield _backlog(
+        _("Stripe's events not applied yet"),
+        sum(standing.inbox.values()),
+        standing.inbox_oldest,
+        now,
+        query="next_attempt_at__isnull=False",
+    )
+    yield _backlog(
+        _("Stripe's events not mirrored yet"),
+        standing.mirror,
+        standing.mirror_oldest,
+        now,
+        query="next_mirror_at__isnull=False",
+    )
+    yield _check(
+        _("Stripe's events that could not be mirrored"),
+        _count(standing.mirror_given_up),
+        "credits_inboxevent",
+        wrong=standing.mirror_given_up > 0,
+        query="mirrored_at__isnull=True&next_mirror_at__isnull=True",
+    )
+
+
+def _backlog(
+    label: str, count: int, oldest: datetime | None, now: datetime, *, query: str
+) -> Check:
+    value = _count(count)
     if oldest is not None:
         value = _("%(count)s, the oldest for %(time)s") % {
             "count": value,
             "time": timesince(oldest, now),
         }
-    yield _check(
-        _("Stripe's events not applied yet"),
-        value,
-        "credits_inboxevent",
-        wrong=is_late,
-        query="next_attempt_at__isnull=False",
-    )
+    is_late = oldest is not None and oldest < now - EVENT_IS_LATE
+    return _check(label, value, "credits_inboxevent", wrong=is_late, query=query)
 
 
 def _reconciliation(night: Reconciliation | None, now: datetime) -> Check:

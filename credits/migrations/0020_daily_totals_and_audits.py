@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("credits", "0011_plan_changes"),
+        ("credits", "0012_mirror"),
     ]
 
     operations = [

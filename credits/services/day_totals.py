@@ -16,12 +16,10 @@ def add_up_days(*, now: datetime) -> int:
 
     Returns how many; a few at a time, the newest first. Several workers at once write the same.
     """
-    today = now.astimezone(UTC).date()
-    days = {
-        today - timedelta(days=back) for back in range(figures.ALWAYS_READ, figures.DAYS)
-    } - set(
-        DailyTotal.objects.filter(added_up_at__gt=now - AGAIN_AFTER).values_list("day", flat=True)
-    )
+    last = (now - figures.SETTLED).astimezone(UTC).date() - timedelta(days=1)
+    days = {last - timedelta(days=back) for back in range(figures.DAYS - 1)}
+    new = DailyTotal.objects.filter(day__in=days, added_up_at__gt=now - AGAIN_AFTER)
+    days -= set(new.values_list("day", flat=True))
     chosen = sorted(days, reverse=True)[:AT_ONCE]
     for day in chosen:
         _keep(figures.add_up(day, day, now=now)[day])

@@ -80,7 +80,7 @@ class TestTotals:
 
         before = plain()
         keep_all(now)
-        assert DailyTotal.objects.count() == 28
+        assert DailyTotal.objects.count() == 29
         assert plain() == before
 
     def test_know_money_by_currency_and_tokens(self, customer, now):
@@ -146,9 +146,18 @@ class TestAddingUp:
         assert services.add_up_days(now=now + timedelta(hours=1)) == 0
         assert services.add_up_days(now=now + timedelta(days=1)) == 5
 
-    def test_leaves_today_and_yesterday_to_the_ledger(self, month, now):
-        keep_all(now)
-        assert DailyTotal.objects.latest("day").day == TODAY - timedelta(days=2)
+    def test_waits_until_a_day_is_over_for_an_hour(self, now):
+        yesterday = TODAY - timedelta(days=1)
+        for hours, newest in [(0.9, yesterday - timedelta(days=1)), (1.1, yesterday)]:
+            keep_all(datetime(2026, 3, 10, tzinfo=UTC) + timedelta(hours=hours))
+            assert DailyTotal.objects.latest("day").day == newest
+
+    def test_reads_yesterday_until_it_is_kept(self, customer):
+        midnight = datetime(2026, 3, 10, tzinfo=UTC)
+        keep_all(midnight)
+        customer.now = midnight - timedelta(seconds=1)
+        customer.grant(7)
+        assert totals_of(midnight)[TODAY - timedelta(days=1)].granted == 7
 
 
 class TestOutstanding:

@@ -142,6 +142,20 @@ class TestRedLines:
         event(now, 2)
         assert red(staff())["Stripe's events not applied yet"].value.startswith("2, the oldest")
 
+    def test_an_event_that_is_not_mirrored(self, staff, worker, now):
+        old = now - timedelta(minutes=20)
+        event(now, 1, state="applied", next_attempt_at=None, received_at=old, next_mirror_at=now)
+        event(
+            now, 2, state="applied", next_attempt_at=None, next_mirror_at=None, mirror_error="odd"
+        )
+        client = staff()
+        found = red(client)
+        assert found["Stripe's events not mirrored yet"].value.startswith("1, the oldest")
+        assert found["Stripe's events that could not be mirrored"].value == "1"
+        for check, shown in zip(found.values(), ["evt_1", "evt_2"], strict=False):
+            rows = client.get(check.url).context["cl"].result_list
+            assert [row.event_id for row in rows] == [shown]
+
     def test_differences_from_stripe_and_failures_to_compare(self, staff, worker, now):
         night = Reconciliation.objects.create(
             day=now.date(), started_at=now, finished_at=now, days=30, found=3
@@ -213,7 +227,7 @@ class TestWhoSeesWhat:
         customer.grant(10, amount_paid=900, currency="usd")
         page = front_page(staff(*EVERYTHING))
         assert "$9.00" in page.content.decode()
-        assert len(page.context["checks"]) == 9
+        assert len(page.context["checks"]) == 11
 
     @pytest.mark.parametrize("permission", EVERYTHING)
     def test_a_part_is_shown_with_the_list_behind_it(self, staff, permission):
@@ -244,5 +258,5 @@ def test_a_larger_site_needs_no_more_queries(
         event(now, number, state="failed")
         finish(start(account, now), now + timedelta(seconds=number))
     front_page(client)
-    with django_assert_num_queries(21):
+    with django_assert_num_queries(23):
         front_page(client)
