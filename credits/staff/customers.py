@@ -94,7 +94,7 @@ class AccountAdmin(ReadOnlyAdmin):
         """The page of the customer (customer_page.py) in place of a form that changes nothing."""
         account = self._of(request, object_id) if self.has_view_permission(request) else None
         context = extra_context or {}
-        if account is not None and request.method == "GET":
+        if account is not None and request.method != "POST":
             context |= customer_page.context_of(request, account, now=timezone.now())
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
