@@ -246,7 +246,11 @@ STAFF_EMAILS = env.list("STAFF_EMAILS", default=[])
 MANAGERS = [("Staff", address) for address in STAFF_EMAILS]  # told when billing needs a person
 DEFAULT_FROM_EMAIL = f"billing@{urlsplit(SITE_URL).hostname}"
 
-UNFOLD = {"SITE_TITLE": "Credits", "SITE_HEADER": "Credits, for staff"}
+UNFOLD = {
+    "SITE_TITLE": "Credits",
+    "SITE_HEADER": "Credits, for staff",
+    "DASHBOARD_CALLBACK": "billing_site.console.front_page.add_figures",
+}
 
 # Language, time, files ---------------------------------------------------------------------------
 

@@ -17,6 +17,7 @@ from credits.models import (
 from credits.staff import (  # noqa: F401 (registers their pages)
     adjustments,
     audit_log,
+    audits,
     customers,
     djstripe,
     notices,

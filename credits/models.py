@@ -247,6 +247,10 @@ class LedgerEntry(models.Model):
                 condition=~Q(amount=0) | Q(kind="claw_back"),
             ),
         ]
+        # A day is added up from the index alone (credits/figures.py).
+        indexes = [
+            models.Index(name="credits_entry_by_day", fields=["created_at", "kind", "amount"])
+        ]
 
     def __str__(self) -> str:
         return f"{self.account_id}/{self.sequence} {self.kind} {self.amount:+d}"
@@ -288,6 +292,7 @@ class RetailToken(models.Model):
                 | Q(state__in=["available", "reserved"], settled_at__isnull=True),
             ),
         ]
+        indexes = [models.Index(name="credits_token_by_day", fields=["created_at"])]
 
     def __str__(self) -> str:
         return self.source_key
@@ -863,7 +868,12 @@ class Notice(models.Model):
                 | (~Q(kind="staff") & Q(account__isnull=False)),
             ),
         ]
-        indexes = [models.Index(name="credits_notice_due", fields=["next_attempt_at"])]
+        indexes = [
+            models.Index(name="credits_notice_due", fields=["next_attempt_at"]),
+            models.Index(
+                name="credits_notice_given_up", fields=["state"], condition=Q(state="failed")
+            ),
+        ]
 
     def __str__(self) -> str:
         return f"{self.kind} {self.fact_key}"
@@ -889,3 +899,40 @@ class NoticePreferences(models.Model):
 
     def __str__(self) -> str:
         return f"preferences of account {self.account_id}"
+
+
+class DailyTotal(models.Model):
+    """What one day (UTC) added up to: a copy of the ledger, made anew every day (figures.py)."""
+
+    day = models.DateField(unique=True)
+    sold = models.BigIntegerField(default=0)
+    granted = models.BigIntegerField(default=0, help_text=_("For no money."))
+    spent = models.BigIntegerField(default=0, help_text=_("Taken, without what was given back."))
+    expired = models.BigIntegerField(default=0)
+    expired_paid = models.BigIntegerField(default=0, help_text=_("Of these, what was paid for."))
+    clawed_back = models.BigIntegerField(default=0)
+    money = models.JSONField(default=dict, help_text=_("Taken, in minor units, by currency."))
+    expired_money = models.JSONField(
+        default=dict, help_text=_("What was paid for credits that expired, by currency.")
+    )
+    lines = models.BigIntegerField(default=0)
+    added_up_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"totals of {self.day}"
+
+
+class LedgerAudit(models.Model):
+    """One proof of the books over all accounts: what was looked at, and what does not balance."""
+
+    night = models.DateField(null=True, unique=True, help_text=_("Empty if somebody ran it."))
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    next_account = models.BigIntegerField(default=0, help_text=_("Accounts below it are done."))
+    accounts = models.BigIntegerField(default=0)
+    entries = models.BigIntegerField(default=0)
+    found = models.PositiveIntegerField(default=0, help_text=_("Things that are wrong."))
+    problems = models.TextField(blank=True, help_text=_("One sentence a line, the first ones."))
+
+    def __str__(self) -> str:
+        return f"audit of {self.started_at:%Y-%m-%d %H:%M}"

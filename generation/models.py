@@ -99,6 +99,7 @@ class Generation(models.Model):
         indexes = [
             models.Index(name="generation_of_account", fields=["account", "-created_at"]),
             models.Index(name="generation_to_do", fields=["status", "run_at"]),
+            models.Index(name="generation_recent", fields=["created_at"]),
             # For the limit of open ones: else every request reads the account's whole history.
             models.Index(
                 name="generation_open", fields=["account"], condition=Q(finished_at__isnull=True)

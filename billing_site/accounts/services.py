@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from billing_site.accounts.models import ApiKey, User
@@ -87,6 +88,17 @@ def find_user_by_key(*, key: str, now: datetime) -> User | None:
     if found.last_used_at is None or found.last_used_at <= now - LAST_USED_PRECISION:
         ApiKey.objects.filter(pk=found.pk).update(last_used_at=now)
     return found.user
+
+
+def users_of_key(term: str) -> list[int]:
+    """The ids of the users whose key this is: the whole key, or its beginning that lists show.
+
+    Also of a revoked key. Notes nothing: this is for staff.
+    """
+    if not term.startswith("bs_"):
+        return []
+    named = Q(prefix=term) if len(term) == PREFIX_CHARS else Q(digest=_digest(term))
+    return list(ApiKey.objects.filter(named).values_list("user_id", flat=True))
 
 
 def _digest(key: str) -> str:

@@ -26,6 +26,7 @@ from credits.services.errors import (
     OwnAdjustment,
 )
 from credits.services.holds import refund_spend
+from credits.services.rehearsal import lines_since, rehearsal
 from credits.services.retail import issue_retail_token, revoke_retail_token
 
 Kind = Adjustment.Kind
@@ -60,14 +61,12 @@ def preview_adjustment(*, account_id: int, kind: str, terms: Terms, now: datetim
 
     Raises what posting it would raise: InvalidAdjustment, InvalidAmount, InsufficientCredits, ...
     """
-    with transaction.atomic():
+    with rehearsal():
         account = Account.objects.locked().get(pk=account_id)
         weight = _weigh(account_id, kind, terms)
         _apply(account_id, kind, terms, Posting("preview", "preview", "", now))
-        new = LedgerEntry.objects.filter(account_id=account_id, sequence__gt=account.sequence)
-        found = Preview(list(new.order_by("sequence")), weight, account.sequence)
-        transaction.set_rollback(True)
-    return found
+        new = lines_since(account_id, account.sequence)
+    return Preview(new, weight, account.sequence)
 
 
 def request_adjustment(
