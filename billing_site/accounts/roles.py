@@ -15,9 +15,10 @@ from django.apps.registry import Apps
 READ_ONLY, SUPPORT, BILLING = "Read-only", "Support", "Billing"
 
 CREDITS = (
-    "account", "adjustment", "checkoutstart", "creditlot", "hold", "inboxevent", "ledgerentry",
-    "notice", "offer", "payment", "planclick", "planschedule", "promotionalcode", "reconciliation",
-    "redemption", "refund", "refundrequest", "retailtoken", "staffaction", "subscription",
+    "account", "adjustment", "checkoutstart", "creditlot", "dailytotal", "hold", "inboxevent",
+    "ledgeraudit", "ledgerentry", "notice", "offer", "payment", "planclick", "planschedule",
+    "promotionalcode", "reconciliation", "redemption", "refund", "refundrequest", "retailtoken",
+    "staffaction", "subscription",
 )  # fmt: skip
 STRIPE = (
     "charge", "customer", "dispute", "invoice", "paymentintent", "price", "product", "refund",

@@ -57,7 +57,8 @@ LOOK = {
     **dict.fromkeys(
         (
             "credits_account", "credits_adjustment", "credits_checkoutstart", "credits_creditlot",
-            "credits_hold", "credits_inboxevent", "credits_ledgerentry", "credits_notice",
+            "credits_dailytotal", "credits_hold", "credits_inboxevent", "credits_ledgeraudit",
+            "credits_ledgerentry", "credits_notice",
             "credits_offer", "credits_payment", "credits_planclick", "credits_planschedule",
             "credits_promotionalcode", "credits_reconciliation", "credits_redemption",
             "credits_refund", "credits_refundrequest", "credits_retailtoken",
@@ -103,6 +104,8 @@ PAGES = {
     "auth_user_password_change": OWNER,
     "accounts_user_export": OWNER,
     "accounts_user_erase": OWNER,
+    "credits_account_explain": LOOKING,
+    "credits_account_rehearse": LOOKING,  # what if: undone at once
     "credits_account_adjust": HELP,
     "credits_account_freeze": HELP,
     "credits_account_unfreeze": HELP,

@@ -110,6 +110,14 @@ def _write_down(
     earlier = RefundRequest.objects.filter(key=key).first()
     if earlier is None:
         refuse(payment, amount, now=now)
+        services.record_action(
+            actor=f"staff:{actor}",
+            action="payment.refund",
+            target=payment.payment_intent,
+            reason=reason,
+            after={"amount": amount},
+            now=now,
+        )
         return RefundRequest.objects.create(
             payment=payment, amount=amount, reason=reason, actor=actor, key=key, created_at=now
         )
