@@ -256,16 +256,11 @@ class LedgerEntry(models.Model):
         indexes = [
             # A day is added up from the index alone (credits/figures.py).
             models.Index(name="credits_entry_by_day", fields=["created_at", "kind", "amount"]),
-            # For the staff's lists, of what is rare. No spend writes into them.
+            # For the staff's list, of what is rare. No spend writes into it.
             models.Index(
                 name="credits_entry_rare_kind",
                 fields=["kind", "created_at"],
                 condition=~Q(kind="hold"),
-            ),
-            models.Index(
-                name="credits_entry_promotional",
-                fields=["created_at"],
-                condition=Q(pool="promotional"),
             ),
         ]
 

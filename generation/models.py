@@ -100,6 +100,9 @@ class Generation(models.Model):
             models.Index(name="generation_of_account", fields=["account", "-created_at"]),
             models.Index(name="generation_to_do", fields=["status", "run_at"]),
             models.Index(name="generation_recent", fields=["created_at"]),
+            models.Index(
+                name="generation_retail", fields=["created_at"], condition=Q(funding="retail")
+            ),
             # Kept for a day (KEY_LIFE); staff searches for it.
             models.Index(
                 name="generation_by_key",

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q
+from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
@@ -61,7 +62,6 @@ class LedgerEntryAdmin(BookList):
         "created_at", "customer", "sequence", "kind", "pool", "amount", "balance_after",
         "reference", "actor",
     )  # fmt: skip
-    list_filter = ("kind", "pool", Days)
     readonly_fields = ("customer", "why")
     search_help_text = _(
         "A whole email, account, customer, invoice, session, payment, event, generation or key."
@@ -69,6 +69,10 @@ class LedgerEntryAdmin(BookList):
 
     def find(self, word: str) -> Q:
         return search.lines_named(word)
+
+    def get_list_filter(self, request: HttpRequest) -> tuple[Any, ...]:
+        """By pool only what a search has left: all lines have no index for it, and need none."""
+        return ("kind", "pool", Days) if request.GET.get("q") else ("kind", Days)
 
     @admin.display(description=_("why"))
     def why(self, entry: LedgerEntry) -> str:

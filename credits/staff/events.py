@@ -123,6 +123,9 @@ class InboxEventAdmin(BookList):
 
     # The list ---------------------------------------------------------------------------------
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[InboxEvent]:
+        return super().get_queryset(request).defer("body")
+
     @admin.display(description=_("reason"), empty_value="")
     def last_reason(self, event: InboxEvent) -> str:
         return event.reason.strip().rpartition("\n")[2][:120]
