@@ -88,6 +88,12 @@ ADD = {
     "accounts_user": OWNER,
     "auth_group": OWNER,
 }
+EXPORTED = (
+    "credits_checkoutstart", "credits_creditlot", "credits_hold", "credits_inboxevent",
+    "credits_ledgerentry", "credits_notice", "credits_payment", "credits_planclick",
+    "credits_planschedule", "credits_refund", "credits_refundrequest", "credits_retailtoken",
+    "credits_staffaction", "credits_subscription", "generation_generation",
+)  # fmt: skip
 DELETE = {"auth_group": OWNER, "axes_accessattempt": OWNER}
 
 PAGES = {
@@ -110,6 +116,10 @@ PAGES = {
     "credits_account_freeze": HELP,
     "credits_account_unfreeze": HELP,
     "credits_adjustment_decide": HELP,  # to take one's own back; approving is tested elsewhere
+    "credits_inboxevent_try_out": HELP,
+    "credits_inboxevent_retry": HELP,
+    "credits_inboxevent_ignore": HELP,
+    "credits_inboxevent_mirror_again": HELP,
     "credits_offer_edit": MONEY,
     "credits_offer_preview": LOOKING,
     "credits_offer_publish": MONEY,
@@ -123,6 +133,8 @@ ACTIONS = {
     ("accounts_apikey", "revoke"): HELP,
     ("auth_group", "delete_selected"): OWNER,
     ("axes_accessattempt", "delete_selected"): OWNER,
+    ("credits_inboxevent", "mirror_all"): HELP,
+    ("credits_inboxevent", "retry_all"): HELP,
     ("credits_notice", "send_again"): HELP,
     ("credits_promotionalcode", "download"): LOOKING,
     ("credits_promotionalcode", "switch_off"): MONEY,
@@ -136,10 +148,15 @@ def standard_pages() -> dict[str, tuple[str, ...]]:
             found[f"{model}_{name}"] = lookers
         found[f"{model}_add"] = ADD.get(model, NOBODY)
         found[f"{model}_delete"] = DELETE.get(model, NOBODY)
+        if model in EXPORTED:
+            found[f"{model}_export"] = lookers
     return found
 
 
 EXPECTED = standard_pages() | PAGES
+
+
+BODY = '{"id": "evt_1", "data": {"object": {"id": "in_1", "number": "whsec_body"}}}'
 
 
 @pytest.fixture
@@ -164,8 +181,9 @@ def account(people: dict[str, Any]) -> Account:
     request(account, now)
     Payment.objects.create(payment_intent="pi_1", source_key="invoice:in_1", amount=900)
     InboxEvent.objects.create(
-        event_id="evt_1", type="invoice.paid", object_id="in_1", body='{"a": "whsec_body"}',
-        created_at=now, received_at=now, next_attempt_at=now, account=account,
+        event_id="evt_1", type="invoice.paid", object_id="in_1", body=BODY,
+        created_at=now, received_at=now, next_attempt_at=now, next_mirror_at=None, mirror_error="x",
+        account=account,
     )  # fmt: skip
     notices.queue(account_id=account.pk, kind="welcome", fact_key="user:1", now=now)
     Notice.objects.update(state="failed", next_attempt_at=None)
@@ -231,7 +249,8 @@ ROW_OF = {
 
 
 def address(name: str, people: dict[str, Any]) -> str:
-    model, _, page = name.rpartition("_")
+    model = next((model for model in MODELS if name.startswith(f"{model}_")), "")
+    page = name.removeprefix(f"{model}_")
     if name == "app_list":
         return reverse("admin:app_list", args=["credits"])
     if name == "view_on_site":
@@ -239,7 +258,7 @@ def address(name: str, people: dict[str, Any]) -> str:
     if name == "auth_user_password_change" or model == "accounts_user":
         own = [] if page in ("changelist", "add") else [people["customer"].pk]
         return reverse(f"admin:{name}", args=own)
-    if model not in MODELS or page in ("changelist", "add"):
+    if not model or page in ("changelist", "add", "export"):
         return reverse(f"admin:{name}")
     rows = MODELS[model]._default_manager
     if model == "credits_offer" and page in ROW_OF:
