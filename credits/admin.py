@@ -1,6 +1,7 @@
 """Staff reads the books here and cannot change them: every change is a service with a reason."""
 
 from django.contrib import admin
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import (
@@ -85,13 +86,16 @@ class RetailTokenAdmin(ReadOnlyAdmin):
 
 @admin.register(InboxEvent)
 class InboxEventAdmin(ReadOnlyAdmin):
-    """Stripe's events: what arrived, and what became of it."""
+    """Stripe's events: what arrived, and what became of it. Their bodies are for owners."""
 
     list_display = ("type", "state", "account_id", "attempts", "short_reason", "received_at")
     list_filter = ("state",)
     ordering = ("-id",)
     search_fields = ("event_id__exact", "object_id__exact", "=account__id")
     search_help_text = _("A whole event or object id, or an account number.")
+
+    def get_exclude(self, request: HttpRequest, obj: InboxEvent | None = None) -> tuple[str, ...]:
+        return () if request.user.is_superuser else ("body",)
 
     @admin.display(description=_("reason"))
     def short_reason(self, event: InboxEvent) -> str:

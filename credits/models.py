@@ -9,6 +9,7 @@ Note [Ids made of account and sequence]
     round trip), and in the order in which the account's history happened.
 """
 
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -297,8 +298,23 @@ class RetailToken(models.Model):
         return self.source_key
 
 
+class TermsAreFixed(Exception):
+    """What a published offer costs and gives does not change: new terms are another offer."""
+
+
+class OfferQuerySet(models.QuerySet["Offer"]):
+    def update(self, **values: Any) -> int:
+        """Not of terms, which save() has to see."""
+        if values.keys() & {"draft", *Offer.TERMS}:
+            raise TermsAreFixed("Terms are changed by save(), one offer after the other.")
+        return super().update(**values)
+
+
 class Offer(models.Model):
     """The price list. What was published is replaced by a successor, never edited."""
+
+    # What a customer pays and gets for it. The rest (the name, the place in the list) may change.
+    TERMS = ("kind", "credits", "rollover_cap", "amount", "currency", "interval")
 
     class Kind(models.TextChoices):
         PLAN = "plan", _("Plan")
@@ -326,6 +342,8 @@ class Offer(models.Model):
     )
     order = models.IntegerField(default=0)
 
+    objects = OfferQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -347,6 +365,18 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, never_bought: bool = False, **kwargs: Any) -> None:
+        """Raises TermsAreFixed if it was published with others, and is not `never_bought`."""
+        if not (self._state.adding or never_bought):
+            published = Offer.objects.filter(pk=self.pk, draft=False).first()
+            if published and (self.draft or self.terms != published.terms):
+                raise TermsAreFixed(f"{self.slug} was published: make a successor.")
+        super().save(*args, **kwargs)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.TERMS}
 
     @property
     def state(self) -> str:

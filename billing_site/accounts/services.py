@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from billing_site.accounts.models import ApiKey, User
 from billing_site.accounts.zones import validate_zone
+from credits.services import record_action
 
 RANDOM_BYTES = 32
 PREFIX_CHARS = 9  # "bs_" and enough of the key to recognise it by
@@ -31,8 +32,10 @@ class TooManyApiKeys(ApiKeyError):
     """The user has MAX_KEYS active keys."""
 
 
-def create_api_key(*, user: User, name: str, now: datetime) -> tuple[ApiKey, str]:
+def create_api_key(*, user: User, name: str, now: datetime, staff: str = "") -> tuple[ApiKey, str]:
     """A new key and its plain text, which cannot be had again.
+
+    With `staff`, who makes it in the user's stead, it is in the audit log.
 
     Raises ApiKeyNameTaken (so a form that is sent twice makes one key) and TooManyApiKeys.
     """
@@ -47,13 +50,33 @@ def create_api_key(*, user: User, name: str, now: datetime) -> tuple[ApiKey, str
         key = ApiKey.objects.create(
             user=user, name=name, prefix=plain[:PREFIX_CHARS], digest=_digest(plain), created_at=now
         )
+        if staff:
+            _log_key("apikey.create", key, staff, now)
     return key, plain
 
 
-def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
-    """Ends the key at once and for ever. Repeating changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+def revoke_api_key(*, key: ApiKey, now: datetime, staff: str = "") -> bool:
+    """Ends the key at once and for ever; says whether it was active. Repeating changes nothing.
+
+    With `staff`, who does it for the key's user, it is in the audit log.
+    """
+    with transaction.atomic():
+        was_active = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+        if was_active and staff:
+            _log_key("apikey.revoke", key, staff, now)
     key.refresh_from_db()
+    return bool(was_active)
+
+
+def _log_key(action: str, key: ApiKey, actor: str, now: datetime) -> None:
+    record_action(
+        actor=actor,
+        action=action,
+        target=f"user:{key.user_id}",
+        reason="",
+        after={"prefix": key.prefix},
+        now=now,
+    )
 
 
 def find_user_by_key(*, key: str, now: datetime) -> User | None:

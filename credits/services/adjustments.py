@@ -85,8 +85,8 @@ def request_adjustment(
     """Posts the adjustment, or leaves it waiting for a second person.
 
     It is posted at once if it and all that this person posted alone within a day count for at most
-    `limit` credits. `sequence` is the preview's: it must still describe the account. The same
-    `form_id` again returns the first result.
+    `limit` credits, and it is not the person's own account. `sequence` is the preview's: it must
+    still describe the account. The same `form_id` again returns the first result.
 
     Raises BooksChanged, and what preview_adjustment raises; then nothing is kept.
     """
@@ -98,7 +98,7 @@ def request_adjustment(
             return first
         _check_unchanged(account_id, sequence)
         weight = _weigh(account_id, kind, terms)
-        alone = weight + _posted_alone(user_id, now) <= limit
+        alone = weight + _posted_alone(user_id, now) <= limit and not _owns(user_id, account_id)
         adjustment = Adjustment(
             id=form_id,
             account_id=account_id,
@@ -132,6 +132,8 @@ def approve_adjustment(
         adjustment, user = _to_be_decided(adjustment_id, user_id, now)
         if adjustment.requested_by_id == user_id:
             raise OwnAdjustment("Somebody else has to approve this: you asked for it.")
+        if _owns(user_id, adjustment.account_id):
+            raise OwnAdjustment("Somebody else has to approve this: it is your own account.")
         _check_unchanged(adjustment.account_id, sequence)
         _settle(adjustment, State.POSTED, user_id, now)
         _post(adjustment, _actor(adjustment.requested_by), now)
@@ -190,6 +192,8 @@ def _adjust(
     pool, expires_at = Pool(terms["pool"]), _moment(terms)
     if direction is Direction.ADD and (pool == Pool.BULK) != (expires_at is None):
         raise InvalidAdjustment("Bulk credits never end; all others need the day when they do.")
+    if expires_at is not None and expires_at <= posting.now:
+        raise InvalidAdjustment("They would have ended already: give a later day.")
     adjust(
         account_id=account_id,
         pool=pool,
@@ -265,6 +269,10 @@ def _posted_alone(user_id: int, now: datetime) -> int:
         decided_by=None,
     )
     return alone.aggregate(sum=Sum("weight"))["sum"] or 0
+
+
+def _owns(user_id: int, account_id: int) -> bool:
+    return Account.objects.filter(pk=account_id, user_id=user_id).exists()
 
 
 def _to_be_decided(adjustment_id: UUID, user_id: int, now: datetime) -> tuple[Adjustment, Any]:

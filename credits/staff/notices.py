@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits import notices
 from credits.models import Notice
-from credits.staff.base import ReadOnlyAdmin
+from credits.staff.base import ReadOnlyAdmin, actor_of
 
 
 @admin.register(Notice)
@@ -40,5 +40,7 @@ class NoticeAdmin(ReadOnlyAdmin):
     @admin.action(description=_("Send again what was given up"), permissions=["send"])
     def send_again(self, request: HttpRequest, rows: QuerySet[Notice]) -> None:
         now = timezone.now()
-        again = sum(notices.send_again(notice_id=row.pk, now=now) for row in rows)
+        again = sum(
+            notices.send_again(notice_id=row.pk, now=now, actor=actor_of(request)) for row in rows
+        )
         self.message_user(request, _("%d mails will be sent again.") % again)
