@@ -137,7 +137,10 @@ class CreditLot(models.Model):
             ),
             models.CheckConstraint(name="credits_lot_pool", condition=Q(pool__in=Pool.values)),
         ]
-        indexes = [models.Index(name="credits_lot_expiry", fields=["expires_at"])]
+        indexes = [
+            models.Index(name="credits_lot_expiry", fields=["expires_at"]),
+            models.Index(name="credits_lot_recent", fields=["created_at"]),
+        ]
 
     def __str__(self) -> str:
         return self.source_key
@@ -187,6 +190,10 @@ class Hold(models.Model):
         indexes = [
             # Few holds are open at a time. MariaDB has no such index and reads the account's holds.
             models.Index(name="credits_hold_open", fields=["account"], condition=Q(state="open")),
+            models.Index(name="credits_hold_recent", fields=["created_at"]),
+            models.Index(
+                name="credits_hold_released", fields=["created_at"], condition=Q(state="released")
+            ),
         ]
 
     def __str__(self) -> str:
@@ -247,9 +254,15 @@ class LedgerEntry(models.Model):
                 condition=~Q(amount=0) | Q(kind="claw_back"),
             ),
         ]
-        # A day is added up from the index alone (credits/figures.py).
         indexes = [
-            models.Index(name="credits_entry_by_day", fields=["created_at", "kind", "amount"])
+            # A day is added up from the index alone (credits/figures.py).
+            models.Index(name="credits_entry_by_day", fields=["created_at", "kind", "amount"]),
+            # For the staff's list, of what is rare. No spend writes into it.
+            models.Index(
+                name="credits_entry_rare_kind",
+                fields=["kind", "created_at"],
+                condition=~Q(kind="hold"),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -587,6 +600,7 @@ class CheckoutStart(models.Model):
         indexes = [
             models.Index(name="credits_checkout_recent", fields=["account", "created_at"]),
             models.Index(name="credits_checkout_session", fields=["session_id"]),
+            models.Index(name="credits_checkout_all_recent", fields=["created_at"]),
         ]
 
     def __str__(self) -> str:
@@ -629,6 +643,7 @@ class InboxEvent(models.Model):
     mirror_error = models.TextField(blank=True, help_text=_("Why dj-stripe could not take it."))
 
     class Meta:
+        permissions = [("view_event_body", _("Can view the raw body of events"))]
         constraints = [
             models.CheckConstraint(
                 name="credits_inbox_mirrored_due_or_given_up",
@@ -648,6 +663,13 @@ class InboxEvent(models.Model):
             models.Index(name="credits_inbox_due", fields=["next_attempt_at"]),
             models.Index(name="credits_inbox_mirror_due", fields=["next_mirror_at"]),
             models.Index(name="credits_inbox_object", fields=["object_id"]),
+            models.Index(name="credits_inbox_recent", fields=["received_at"]),
+            models.Index(name="credits_inbox_type", fields=["type", "received_at"]),
+            models.Index(
+                name="credits_inbox_not_mirrored",
+                fields=["received_at"],
+                condition=Q(mirrored_at__isnull=True, next_mirror_at__isnull=True),
+            ),
         ]
 
     def __str__(self) -> str:
@@ -870,6 +892,7 @@ class Notice(models.Model):
         ]
         indexes = [
             models.Index(name="credits_notice_due", fields=["next_attempt_at"]),
+            models.Index(name="credits_notice_recent", fields=["created_at"]),
             models.Index(
                 name="credits_notice_given_up", fields=["state"], condition=Q(state="failed")
             ),

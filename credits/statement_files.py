@@ -17,7 +17,7 @@ COLUMNS = (
     "sequence", "created_at", "kind", "pool", "amount", "balance_after", "owed_after",
     "reference", "actor", "note", "account", "lot", "hold", "previous_hash", "hash", "why",
 )  # fmt: skip
-TEXTS = ("reference", "actor", "note", "why")
+TEXTS = ("reference", "actor", "note", "why")  # the others never look like a formula
 BYTE_ORDER_MARK = "\ufeff"  # without it Excel takes UTF-8 for something else
 # https://owasp.org/www-community/attacks/CSV_Injection
 STARTS_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "'")
@@ -52,11 +52,15 @@ def moment(value: datetime) -> str:
 
 def csv_lines(entries: Iterable[LedgerEntry]) -> Iterator[str]:
     """The CSV file, line by line."""
+    return csv_file(COLUMNS, (row_of(entry).values() for entry in entries))
+
+
+def csv_file(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> Iterator[str]:
+    """Any rows as a CSV file, line by line; no cell of text is a formula."""
     writer = csv.writer(_Echo())
-    yield BYTE_ORDER_MARK + writer.writerow(COLUMNS)
-    for entry in entries:
-        row = row_of(entry)
-        yield writer.writerow([_cell(name, row[name]) for name in COLUMNS])
+    yield BYTE_ORDER_MARK + writer.writerow(columns)
+    for row in rows:
+        yield writer.writerow([_cell(value) for value in row])
 
 
 def json_lines(account: Account, entries: Iterable[LedgerEntry]) -> Iterator[str]:
@@ -75,8 +79,8 @@ def without_apostrophe(cell: str) -> str:
     return cell.removeprefix("'")
 
 
-def _cell(name: str, value: Any) -> Any:
-    if name in TEXTS and value.startswith(STARTS_FORMULA):
+def _cell(value: Any) -> Any:
+    if isinstance(value, str) and value.startswith(STARTS_FORMULA):
         return f"'{value}"
     return value
 

@@ -4,12 +4,15 @@ from typing import Any
 
 from django.apps import apps
 from django.contrib import admin
-from django.db.models import Model
+from django.db.models import Model, Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
 from credits.services import record_action
+from credits.staff import search
+from credits.staff.lists import BookList, Days
 from generation.models import Generation, OperationPrice
 
 if apps.is_installed("procrastinate.contrib.django"):
@@ -18,35 +21,36 @@ if apps.is_installed("procrastinate.contrib.django"):
 
 
 @admin.register(Generation)
-class GenerationAdmin(ModelAdmin):  # type: ignore[misc]
+class GenerationAdmin(BookList):
     """Looking only; prompts and outputs are the customer's and are left out."""
 
     list_display = (
-        "id",
-        "account_id",
-        "status",
-        "operation",
-        "cost",
-        "funding",
-        "attempts",
-        "error_code",
+        "id", "customer", "status", "operation", "cost", "funding", "attempts", "error_code",
         "created_at",
-    )
-    list_filter = ("status", "funding")
+    )  # fmt: skip
+    list_filter = ("status", "funding", Days)
     exclude = ("prompt", "output")
-    ordering = ("-created_at",)
-    search_fields = ("=account__id", "=id")
-    show_full_result_count = False
-    list_per_page = 50
+    readonly_fields = ("customer",)
+    search_help_text = _("A whole email, account, customer, generation or idempotency key.")
 
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
+    def find(self, word: str) -> Q:
+        account_id = search.account_named(word)
+        return named(word) if account_id is None else Q(account_id=account_id)
 
-    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
 
-    def has_delete_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
-        return False
+def named(word: str) -> Q:
+    """The generation with this id, or made by the request with this idempotency key."""
+    pk = search.uuid_in(word)
+    key = Q(idempotency_key=word)
+    return key | Q(pk=pk) if pk else key
+
+
+def hold_of(word: str) -> int | None:
+    """The hold that pays for the generation named."""
+    return Generation.objects.filter(named(word)).values_list("hold_id", flat=True).first()
+
+
+search.HOLD_FINDERS.append(hold_of)
 
 
 @admin.register(OperationPrice)

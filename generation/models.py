@@ -100,6 +100,15 @@ class Generation(models.Model):
             models.Index(name="generation_of_account", fields=["account", "-created_at"]),
             models.Index(name="generation_to_do", fields=["status", "run_at"]),
             models.Index(name="generation_recent", fields=["created_at"]),
+            models.Index(
+                name="generation_retail", fields=["created_at"], condition=Q(funding="retail")
+            ),
+            # Kept for a day (KEY_LIFE); staff searches for it.
+            models.Index(
+                name="generation_by_key",
+                fields=["idempotency_key"],
+                condition=Q(idempotency_key__isnull=False),
+            ),
             # For the limit of open ones: else every request reads the account's whole history.
             models.Index(
                 name="generation_open", fields=["account"], condition=Q(finished_at__isnull=True)

@@ -63,23 +63,23 @@ def apply_due(*, now: datetime) -> int:
 def _apply_together(now: datetime) -> list[InboxEvent]:
     """Applies those of a batch that may go together; returns the batch, in Stripe's order."""
     with transaction.atomic():
-        rows = sorted(_free(_due(now))[:BATCH], key=lambda row: (row.created_at, row.pk))
+        rows = sorted(free(_due(now))[:BATCH], key=lambda row: (row.created_at, row.pk))
         together = [row for row in rows if _goes_together(row)]
         for round_ in _rounds([(row, _event(row, now)) for row in together]):
             known = facts.learn([event for _, event in round_])
             for row, event in round_:
                 _apply(row, replace(event, facts=known))
-        _save(together)
+        save(together)
     return rows
 
 
 def apply_one(pk: int, *, now: datetime) -> None:
     """Applies one event in one transaction, unless another worker is at it."""
     with transaction.atomic():
-        row = _free(_due(now)).filter(pk=pk).first()
+        row = free(_due(now)).filter(pk=pk).first()
         if row is not None:
-            _apply(row, _event(row, now))
-            _save([row])
+            apply(row, now)
+            save([row])
 
 
 def _goes_together(row: InboxEvent) -> bool:
@@ -90,7 +90,7 @@ def _due(now: datetime) -> QuerySet[InboxEvent]:
     return InboxEvent.objects.filter(next_attempt_at__lte=now).order_by("next_attempt_at", "id")
 
 
-def _free(rows: QuerySet[InboxEvent]) -> QuerySet[InboxEvent]:
+def free(rows: QuerySet[InboxEvent]) -> QuerySet[InboxEvent]:
     """Locks rows, except those that another worker has locked."""
     return rows.select_for_update(skip_locked=connection.features.has_select_for_update_skip_locked)
 
@@ -107,6 +107,14 @@ def _rounds(pairs: list[tuple[InboxEvent, Event]]) -> Iterator[list[tuple[InboxE
         yield [pair for pair in round_ if pair]
 
 
+def apply(row: InboxEvent, now: datetime) -> None:
+    """Applies one event, which the caller has locked; what became of it stands on the row, unsaved.
+
+    Whatever the rule raises, the row says so.
+    """
+    _apply(row, _event(row, now))
+
+
 def _apply(row: InboxEvent, event: Event) -> None:
     """Applies one event within a savepoint and notes on the row, unsaved, what became of it."""
     row.attempts += 1
@@ -114,7 +122,7 @@ def _apply(row: InboxEvent, event: Event) -> None:
         with transaction.atomic():
             done = rules.apply(event)
     except Ignore as outcome:
-        _settle(row, State.IGNORED, reason=str(outcome))
+        settle(row, State.IGNORED, reason=str(outcome))
     except Wait as outcome:
         _postpone(row, State.WAITING, str(outcome), event.now)
     except Exception:  # whatever it is: the event stays, with its traceback
@@ -125,9 +133,9 @@ def _apply(row: InboxEvent, event: Event) -> None:
         if done.waiting_for:
             _postpone(row, State.WAITING, f"Waiting for {done.waiting_for}.", event.now)
         elif done.ignored_because:
-            _settle(row, State.IGNORED, done.ignored_because)
+            settle(row, State.IGNORED, done.ignored_because)
         else:
-            _settle(row, State.APPLIED)
+            settle(row, State.APPLIED)
 
 
 def _event(row: InboxEvent, now: datetime) -> Event:
@@ -135,7 +143,8 @@ def _event(row: InboxEvent, now: datetime) -> Event:
     return Event(row.type, content["data"]["object"], row.created_at, now)
 
 
-def _settle(row: InboxEvent, state: str, reason: str = "") -> None:
+def settle(row: InboxEvent, state: str, reason: str = "") -> None:
+    """Notes on the row, unsaved, that nothing is left to be done, and why."""
     row.state, row.reason, row.next_attempt_at = state, reason, None
 
 
@@ -144,8 +153,8 @@ def _postpone(row: InboxEvent, state: str, reason: str, now: datetime) -> None:
     row.state, row.reason, row.next_attempt_at = state, reason, now + pause
 
 
-def _save(rows: list[InboxEvent]) -> None:
-    """Plain SQL: on PostgreSQL all of a batch's updates travel together."""
+def save(rows: list[InboxEvent]) -> None:
+    """Writes what became of rows. Plain SQL: on PostgreSQL all of a batch's travels together."""
     moment = connection.ops.adapt_datetimefield_value
     if not rows:
         return

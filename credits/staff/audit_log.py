@@ -1,21 +1,21 @@
 """The audit log: what staff did."""
 
 from django.contrib import admin
+from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import StaffAction
-from credits.staff.base import ReadOnlyAdmin
+from credits.staff.lists import BookList, Days
+from credits.staff.search import account_named
 
 
 @admin.register(StaffAction)
-class StaffActionAdmin(ReadOnlyAdmin):
-    list_display = ("created_at", "actor", "action", "account_id", "target", "reason")
-    list_filter = ("action",)
-    search_fields = (
-        "actor__exact",
-        "target__exact",
-        "=account__id",
-        "account__user__email__iexact",
-    )
-    search_help_text = _("A whole actor, target or email address, or an account number.")
-    ordering = ("-id",)
+class StaffActionAdmin(BookList):
+    list_display = ("created_at", "actor", "action", "customer", "target", "reason")
+    list_filter = (Days,)
+    search_help_text = _("A whole email address, account, actor, action or target.")
+
+    def find(self, word: str) -> Q:
+        account_id = account_named(word)
+        named = Q(actor=word) | Q(action=word) | Q(target=word)
+        return named | Q(account_id=account_id) if account_id else named

@@ -1,34 +1,40 @@
 """Mails that were owed: sent, waiting, given up."""
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits import notices
 from credits.models import Notice
-from credits.staff.base import ReadOnlyAdmin, actor_of
+from credits.staff.base import actor_of
+from credits.staff.lists import BookList, Days
+from credits.staff.search import account_named
 
 
 @admin.register(Notice)
-class NoticeAdmin(ReadOnlyAdmin):
+class NoticeAdmin(BookList):
     """Mails to customers and staff: what was told, and what could not be sent."""
 
     list_display = (
         "kind",
-        "account_id",
+        "customer",
         "state",
         "attempts",
         "short_error",
         "created_at",
         "sent_at",
     )
-    list_filter = ("state", "kind")
-    ordering = ("-id",)
-    search_fields = ("=account__id", "fact_key__exact")
-    search_help_text = _("An account number, or a whole fact such as invoice:in_123.")
+    list_filter = ("state", "kind", Days)
+    search_help_text = _("A whole email, account, customer, or a fact such as invoice:in_123.")
     actions = ("send_again",)
+
+    def find(self, word: str) -> Q:
+        account_id = account_named(word)
+        if account_id is None:  # with the kind there is an index
+            return Q(kind__in=Notice.Kind.values, fact_key=word)
+        return Q(account_id=account_id)
 
     @admin.display(description=_("error"))
     def short_error(self, notice: Notice) -> str:

@@ -21,7 +21,8 @@ from credits.models import CheckoutStart, CreditLot, Payment, Refund, RefundRequ
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
-from credits.staff.base import ReadOnlyAdmin
+from credits.staff.lists import BookList, Days
+from credits.staff.search import account_named, purchases_named
 
 
 class RefundForm(forms.Form):
@@ -68,11 +69,10 @@ class GoneBack(admin.SimpleListFilter):
 
 
 @admin.register(Payment)
-class PaymentAdmin(ReadOnlyAdmin):
+class PaymentAdmin(BookList):
     list_display = ("payment_intent", "email", "source_key", "amount", "refunded", "lost")
     list_filter = (GoneBack,)
-    ordering = ("-id",)
-    search_fields = ("payment_intent__exact",)
+    moment = ""
     search_help_text = _(
         "A whole email address, or a whole id: customer, invoice, Checkout session or payment."
     )
@@ -97,17 +97,10 @@ class PaymentAdmin(ReadOnlyAdmin):
     def email(self, payment: Any) -> str:
         return payment.customer or ""
 
-    def get_search_results(
-        self, request: HttpRequest, queryset: QuerySet[Payment], search_term: str
-    ) -> tuple[QuerySet[Payment], bool]:
-        term = search_term.strip()
-        if not term:
-            return queryset, False
-        return queryset.filter(
-            Q(payment_intent=term)
-            | Q(source_key__in=[term, f"invoice:{term}", f"checkout:{term}"])
-            | Q(source_key__in=_bought_by(term))
-        ), False
+    def find(self, word: str) -> Q:
+        if (account_id := account_named(word)) is not None:
+            return Q(source_key__in=_bought_by(account_id))
+        return Q(payment_intent=word) | Q(source_key__in=purchases_named(word))
 
     def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("credits.refund_payment"))
@@ -172,37 +165,50 @@ class PaymentAdmin(ReadOnlyAdmin):
         return TemplateResponse(request, "admin/credits/payment/refund.html", context)
 
 
-def _bought_by(term: str) -> list[str]:
-    """The source keys of what this email address or Stripe customer has bought."""
-    owner = Q(account__user__email__iexact=term) | Q(account__stripe_customer_id=term)
-    lots = CreditLot.objects.filter(owner).values_list("source_key", flat=True)
-    tokens = RetailToken.objects.filter(owner).values_list("source_key", flat=True)
+def _bought_by(account_id: int) -> list[str]:
+    """The source keys of what the account has bought."""
+    lots = CreditLot.objects.filter(account_id=account_id).values_list("source_key", flat=True)
+    tokens = RetailToken.objects.filter(account_id=account_id).values_list("source_key", flat=True)
     return [*lots, *{key.rpartition(":")[0] for key in tokens}]
 
 
 @admin.register(Refund)
-class RefundAdmin(ReadOnlyAdmin):
+class RefundAdmin(BookList):
     list_display = ("refund_id", "payment", "amount", "made_at", "failed_at")
     list_select_related = ("payment",)
-    ordering = ("-id",)
-    search_fields = ("refund_id__exact", "payment__payment_intent__exact")
+    moment = ""
+    search_help_text = _("A whole refund or payment.")
+
+    def find(self, word: str) -> Q:
+        return Q(refund_id=word) | Q(payment_id__in=_payments_named(word))
 
 
 @admin.register(RefundRequest)
-class RefundRequestAdmin(ReadOnlyAdmin):
+class RefundRequestAdmin(BookList):
     """Who asked for which refund, and why."""
 
     list_display = ("created_at", "payment", "amount", "actor", "reason", "refund_id", "refusal")
     list_select_related = ("payment",)
-    ordering = ("-id",)
-    search_fields = ("refund_id__exact", "payment__payment_intent__exact", "actor__iexact")
+    moment = ""
+    search_help_text = _("A whole refund, payment, or who asked.")
+
+    def find(self, word: str) -> Q:
+        asked = Q(refund_id=word) | Q(actor=word)
+        return asked | Q(payment_id__in=_payments_named(word))
+
+
+def _payments_named(word: str) -> list[int]:
+    return list(Payment.objects.filter(payment_intent=word).values_list("pk", flat=True))
 
 
 @admin.register(CheckoutStart)
-class CheckoutStartAdmin(ReadOnlyAdmin):
+class CheckoutStartAdmin(BookList):
     """Clicks on "buy", and the sessions that they led to."""
 
-    list_display = ("created_at", "account_id", "offer", "quantity", "session_id")
-    ordering = ("-created_at",)
-    search_fields = ("session_id__exact", "=account__id", "account__user__email__iexact")
-    search_help_text = _("A whole session id or email address, or an account number.")
+    list_display = ("created_at", "customer", "offer", "quantity", "session_id")
+    list_filter = (Days,)
+    search_help_text = _("A whole email address, account, customer or session.")
+
+    def find(self, word: str) -> Q:
+        account_id = account_named(word)
+        return Q(session_id=word) if account_id is None else Q(account_id=account_id)

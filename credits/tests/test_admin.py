@@ -80,7 +80,8 @@ class TestTheInbox:
     def test_is_searched_by_event_and_object(self, staff, event):
         url = reverse("admin:credits_inboxevent_changelist")
         for searched, found in [("evt_1", True), ("in_1", True), ("in_2", False)]:
-            assert (b"invoice.paid" in staff.get(url, {"q": searched}).content) is found
+            page = staff.get(url, {"q": searched})
+            assert bool(page.context["cl"].result_list) is found
 
     def test_cannot_be_changed(self, staff, event):
         url = reverse("admin:credits_inboxevent_change", args=[event.pk])
@@ -135,7 +136,7 @@ def test_a_longer_ledger_needs_no_more_queries(
             idempotency_key=f"{number}",
             now=now,
         )
-    with django_assert_max_num_queries(8):
+    with django_assert_max_num_queries(10):
         staff.get(reverse("admin:credits_ledgerentry_changelist"))
 
 

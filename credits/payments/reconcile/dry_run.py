@@ -54,11 +54,11 @@ def outcome_of(event: Object, *, customer_id: str, now: datetime) -> Outcome:
 def _try(event: Object, customer_id: str, now: datetime) -> Outcome:
     obj = event["data"]["object"]
     payments = payment_intents(obj)
-    account_id = _account_of(customer_id, payments)
+    account_id = account_of(customer_id, payments)
     created_at = datetime.fromtimestamp(event["created"], UTC)
     try:
         with transaction.atomic():
-            _lock(event["type"], payments, account_id)
+            lock(event["type"], payments, account_id)
             before = _standing(account_id, payments, now)
             done = rules.apply(Event(event["type"], obj, created_at, now))
             after = _standing(account_id, payments, now)
@@ -81,7 +81,7 @@ def _try(event: Object, customer_id: str, now: datetime) -> Outcome:
     )
 
 
-def _lock(kind: str, payments: list[str], account_id: int | None) -> None:
+def lock(kind: str, payments: list[str], account_id: int | None) -> None:
     """In the order in which the rules lock, so that no worker and we wait for each other."""
     if kind.startswith(MONEY_BACK):
         list(Payment.objects.select_for_update().filter(payment_intent__in=payments).order_by("pk"))
@@ -96,7 +96,7 @@ def payment_intents(obj: Object) -> list[str]:
     return [name for name in found if name]
 
 
-def _account_of(customer_id: str, payments: list[str]) -> int | None:
+def account_of(customer_id: str, payments: list[str]) -> int | None:
     """By the customer; where the object names none, by what its payment had bought."""
     if customer_id:
         owner = Account.objects.filter(stripe_customer_id=customer_id)

@@ -183,7 +183,7 @@ class TestSeveralWorkers:
         for number in range(CUSTOMERS):
             renew(number)
         with monkeypatch.context() as patch:
-            patch.setattr(inbox, "_save", die)
+            patch.setattr(inbox, "save", die)
             with pytest.raises(Killed):
                 inbox.apply_due(now=now)
         assert balances(accounts, now) == [0] * CUSTOMERS

@@ -1,0 +1,42 @@
+"""What Stripe last said about subscriptions, and the clicks that changed plans."""
+
+from django.contrib import admin
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from credits.models import PlanClick, PlanSchedule, Subscription
+from credits.staff.lists import BookList
+from credits.staff.search import account_named
+
+
+@admin.register(Subscription)
+class SubscriptionAdmin(BookList):
+    list_display = ("subscription_id", "customer", "status", "period_end", "as_of")
+    list_filter = ("cancel_at_period_end",)
+    moment = ""
+    search_help_text = _("A whole email address, account, customer or subscription.")
+
+    def find(self, word: str) -> Q:
+        account_id = account_named(word)
+        return Q(subscription_id=word) if account_id is None else Q(account_id=account_id)
+
+
+@admin.register(PlanSchedule)
+class PlanScheduleAdmin(BookList):
+    list_display = ("schedule_id", "customer", "active", "price_id", "begins_at", "as_of")
+    list_filter = ("active",)
+    moment = ""
+    search_help_text = _("A whole email address, account, customer, schedule or subscription.")
+
+    def find(self, word: str) -> Q:
+        if (account_id := account_named(word)) is not None:
+            return Q(account_id=account_id)
+        known = Subscription.objects.filter(subscription_id=word).first()
+        found = Q(schedule_id=word)
+        return found | Q(account_id=known.account_id, subscription_id=word) if known else found
+
+
+@admin.register(PlanClick)
+class PlanClickAdmin(BookList):
+    list_display = ("created_at", "customer", "action", "offer", "outcome")
+    list_filter = ("action", "outcome")
