@@ -4,7 +4,8 @@
 
 One throwaway database on the embedded PostgreSQL with that many ledger lines over 35 days, 50 an
 account and 10,000 on one. The rows are made in the database and are no proved books: their hashes
-are empty. Prints the median and the slowest of so many requests, in ms, and their SQL statements.
+are empty. Prints the best and the median of so many requests, in ms, the part of the best that was
+the database's, and how many SQL statements a request makes.
 """
 
 import argparse
@@ -78,25 +79,29 @@ def fill(lines: int) -> None:
 
 
 def measure(name: str, ask: Callable[[], object], rounds: int) -> None:
-    ask()
-    statements = 0
+    """One line: the best of so many requests, the database's part of it, and the median."""
+    took = []
+    in_database, statements = 0.0, 0
 
     def count(execute: Any, *arguments: Any) -> Any:
-        nonlocal statements
-        statements += 1
-        return execute(*arguments)
-
-    with connection.execute_wrapper(count):
-        ask()
-    took = []
-    for _ in range(rounds):
+        nonlocal in_database, statements
         start = time.perf_counter()
-        ask()
-        took.append((time.perf_counter() - start) * 1000)
-    print(
-        f"{name:<28} {statistics.median(took):>6.0f} {max(took):>6.0f} {statements:>5}",
-        flush=True,
-    )
+        try:
+            return execute(*arguments)
+        finally:
+            in_database += time.perf_counter() - start
+            statements += 1
+
+    ask()
+    for _ in range(rounds):
+        in_database, statements = 0.0, 0
+        start = time.perf_counter()
+        with connection.execute_wrapper(count):
+            ask()
+        took.append((time.perf_counter() - start, in_database, statements))
+    best, of_it, statements = min(took)
+    in_ms = [1000 * seconds for seconds in (best, of_it, statistics.median(t for t, *_ in took))]
+    print(f"{name:<28}", *(f"{ms:>6.0f}" for ms in in_ms), f"{statements:>5}", flush=True)
 
 
 def main() -> None:
@@ -115,7 +120,7 @@ def main() -> None:
 
         front, accounts = reverse("admin:index"), reverse("admin:credits_account_changelist")
         customer = reverse("admin:credits_account_change", args=[1000])
-        print(f"{'page':<28} {'median':>6} {'max':>6} {'SQL':>5}")
+        print(f"{'page':<28} {'best':>6} {'in SQL':>6} {'median':>6} {'SQL':>5}")
         measure("front page, days not kept", lambda: get(front), 2)
         start = time.perf_counter()
         while services.add_up_days(now=timezone.now()):
