@@ -30,6 +30,8 @@ TABLES = [
     "credits_notice",
     "credits_noticepreferences",
     "credits_reconciliation",
+    "credits_dailytotal",
+    "credits_ledgeraudit",
     "credits_staffaction",
     "credits_adjustment",
     "credits_redemption",

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from billing_site.accounts import erasure
 from billing_site.accounts import services as accounts
+from credits import nightly_audit
 from credits import services as credits
 from credits.notices import outbox, staff, watches
 from credits.payments import inbox, mirror
@@ -20,6 +21,8 @@ DUTIES: list[Duty] = [
     Duty(watches.watch_expiry, every_seconds=600),
     Duty(staff.alert_staff),
     Duty(nightly.start_when_due, every_seconds=300),
+    Duty(nightly_audit.audit_tonight, every_seconds=10),
+    Duty(credits.add_up_days),
     Duty(credits.lapse_adjustments, every_seconds=3600),
     Duty(erasure.follow_up, every_seconds=3600),
     Duty(accounts.forget_sessions, every_seconds=3600),

@@ -3,6 +3,7 @@
 from credits.staff import (  # noqa: F401
     adjustments,
     audit_log,
+    audits,
     books,
     customers,
     djstripe,

@@ -10,8 +10,9 @@ from datetime import datetime
 
 from django.db import IntegrityError, transaction
 
+from credits import queries
 from credits.models import Offer
-from credits.pricing import TERMS, Listed, PricingError, problems_of
+from credits.pricing import Listed, PricingError, problems_of
 from credits.services import record_action
 
 
@@ -45,6 +46,15 @@ def save_draft(
     except IntegrityError:
         raise PricingError(f"There is an offer {entry.slug} already: take another slug.") from None
     return draft
+
+
+def price_list_with(draft: Offer) -> list[Offer]:
+    """What would be for sale if this draft were published, in the order of the price list."""
+    replaced = draft.replaces
+    if replaced is not None:
+        draft.order = replaced.order
+    kept = [offer for offer in queries.offers() if offer != replaced]
+    return sorted([*kept, draft], key=lambda offer: (offer.order, offer.slug))
 
 
 def publish(*, offer_id: int, price_id: str, seen: Listed, actor: str, now: datetime) -> Offer:
@@ -117,7 +127,7 @@ def _set_active(offer_id: int, active: bool, actor: str, now: datetime) -> None:
 
 
 def _log(action: str, offer: Offer, actor: str, now: datetime, before: dict[str, object]) -> None:
-    after = {name: getattr(offer, name) for name in ("name", "order", "active", *TERMS)}
+    after = {name: getattr(offer, name) for name in ("name", "order", "active", *Offer.TERMS)}
     record_action(
         actor=actor,
         action=action,

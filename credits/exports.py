@@ -7,17 +7,25 @@ from django.db import models
 
 from credits.models import (
     Account,
+    Adjustment,
     CheckoutStart,
     CreditLot,
     Hold,
     LedgerEntry,
+    Notice,
+    NoticePreferences,
     Payment,
+    PlanClick,
+    PlanSchedule,
+    Redemption,
     RetailToken,
     Subscription,
 )
 
 Row = dict[str, Any]
 AT_ONCE = 500
+STAFF = ("requested_by_id", "decided_by_id")
+OUTBOX = ("attempts", "next_attempt_at", "error")
 
 
 def sections(*, account_id: int) -> Iterator[tuple[str, Iterator[Row]]]:
@@ -35,6 +43,12 @@ def sections(*, account_id: int) -> Iterator[tuple[str, Iterator[Row]]]:
     yield "purchases", rows(_of(CheckoutStart, account_id), "account_id", "click_key", "url")
     yield "payments", rows(Payment.objects.filter(source_key__in=sources))
     yield "subscriptions", rows(_of(Subscription, account_id), "account_id")
+    yield "plan_schedules", rows(_of(PlanSchedule, account_id), "account_id")
+    yield "plan_changes", rows(_of(PlanClick, account_id), "account_id", "click_key")
+    yield "redemptions", rows(_of(Redemption, account_id), "account_id")
+    yield "adjustments", rows(_of(Adjustment, account_id), "account_id", *STAFF)
+    yield "mails", rows(_of(Notice, account_id), "account_id", *OUTBOX)
+    yield "mail_preferences", rows(_of(NoticePreferences, account_id), "account_id")
 
 
 def rows(found: models.QuerySet[Any], *without: str) -> Iterator[Row]:

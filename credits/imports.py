@@ -251,6 +251,14 @@ def _write_row(
                 note="opening balance",
                 now=now,
             )
+    services.record_action(
+        actor=actor,
+        action="account.import",
+        account_id=account.pk,
+        reason="opening balance",
+        after={"subscription": row.subscription, "bulk": row.bulk},
+        now=now,
+    )
 
 
 def _batches(rows: list[Row]) -> Iterator[list[Row]]:

@@ -9,6 +9,7 @@ Note [Ids made of account and sequence]
     round trip), and in the order in which the account's history happened.
 """
 
+from typing import Any
 from uuid import uuid4
 
 from django.conf import settings
@@ -310,8 +311,23 @@ class RetailToken(models.Model):
         return self.source_key
 
 
+class TermsAreFixed(Exception):
+    """What a published offer costs and gives does not change: new terms are another offer."""
+
+
+class OfferQuerySet(models.QuerySet["Offer"]):
+    def update(self, **values: Any) -> int:
+        """Not of terms, which save() has to see."""
+        if values.keys() & {"draft", *Offer.TERMS}:
+            raise TermsAreFixed("Terms are changed by save(), one offer after the other.")
+        return super().update(**values)
+
+
 class Offer(models.Model):
     """The price list. What was published is replaced by a successor, never edited."""
+
+    # What a customer pays and gets for it. The rest (the name, the place in the list) may change.
+    TERMS = ("kind", "credits", "rollover_cap", "amount", "currency", "interval")
 
     class Kind(models.TextChoices):
         PLAN = "plan", _("Plan")
@@ -339,6 +355,8 @@ class Offer(models.Model):
     )
     order = models.IntegerField(default=0)
 
+    objects = OfferQuerySet.as_manager()
+
     class Meta:
         constraints = [
             models.CheckConstraint(
@@ -360,6 +378,18 @@ class Offer(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def save(self, *args: Any, never_bought: bool = False, **kwargs: Any) -> None:
+        """Raises TermsAreFixed if it was published with others, and is not `never_bought`."""
+        if not (self._state.adding or never_bought):
+            published = Offer.objects.filter(pk=self.pk, draft=False).first()
+            if published and (self.draft or self.terms != published.terms):
+                raise TermsAreFixed(f"{self.slug} was published: make a successor.")
+        super().save(*args, **kwargs)
+
+    @property
+    def terms(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.TERMS}
 
     @property
     def state(self) -> str:
@@ -893,3 +923,40 @@ class NoticePreferences(models.Model):
 
     def __str__(self) -> str:
         return f"preferences of account {self.account_id}"
+
+
+class DailyTotal(models.Model):
+    """What one day (UTC) added up to: a copy of the ledger, made anew every day (figures.py)."""
+
+    day = models.DateField(unique=True)
+    sold = models.BigIntegerField(default=0)
+    granted = models.BigIntegerField(default=0, help_text=_("For no money."))
+    spent = models.BigIntegerField(default=0, help_text=_("Taken, without what was given back."))
+    expired = models.BigIntegerField(default=0)
+    expired_paid = models.BigIntegerField(default=0, help_text=_("Of these, what was paid for."))
+    clawed_back = models.BigIntegerField(default=0)
+    money = models.JSONField(default=dict, help_text=_("Taken, in minor units, by currency."))
+    expired_money = models.JSONField(
+        default=dict, help_text=_("What was paid for credits that expired, by currency.")
+    )
+    lines = models.BigIntegerField(default=0)
+    added_up_at = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"totals of {self.day}"
+
+
+class LedgerAudit(models.Model):
+    """One proof of the books over all accounts: what was looked at, and what does not balance."""
+
+    night = models.DateField(null=True, unique=True, help_text=_("Empty if somebody ran it."))
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField(null=True)
+    next_account = models.BigIntegerField(default=0, help_text=_("Accounts below it are done."))
+    accounts = models.BigIntegerField(default=0)
+    entries = models.BigIntegerField(default=0)
+    found = models.PositiveIntegerField(default=0, help_text=_("Things that are wrong."))
+    problems = models.TextField(blank=True, help_text=_("One sentence a line, the first ones."))
+
+    def __str__(self) -> str:
+        return f"audit of {self.started_at:%Y-%m-%d %H:%M}"

@@ -64,8 +64,6 @@ class Changes:
 
 
 KEYS = {key.name: key for key in fields(Listed)}
-# What a customer pays and gets for it. The rest (the name, the place in the list) may change.
-TERMS = ("kind", "credits", "rollover_cap", "amount", "currency", "interval")
 
 
 def read(path: Path) -> list[Listed]:
@@ -131,14 +129,14 @@ def _write_offer(offer: Offer, entry: Listed, order: int, changes: Changes) -> N
         offer.save(force_insert=True)
         changes.added.append(offer.slug)
     elif different:
-        offer.save(update_fields=different)
+        offer.save(update_fields=different, never_bought=True)  # _refusal has looked
         changes.changed.append(offer.slug)
     else:
         changes.unchanged.append(offer.slug)
 
 
 def _refusal(offer: Offer, entry: Listed) -> Iterator[str]:
-    different = [name for name in TERMS if getattr(offer, name) != getattr(entry, name)]
+    different = [name for name in Offer.TERMS if getattr(offer, name) != getattr(entry, name)]
     if offer.stripe_price_id and entry.stripe_price_id not in ("", offer.stripe_price_id):
         different.append("stripe_price_id")  # running subscriptions are billed under the old id
     if different and _is_bought(offer.slug):

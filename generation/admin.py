@@ -1,14 +1,23 @@
 """Staff sees what was asked for, what came of it and how it was paid."""
 
+from typing import Any
+
+from django.apps import apps
 from django.contrib import admin
 from django.db.models import Model, Q
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 
+from credits.services import record_action
 from credits.staff import search
 from credits.staff.lists import BookList, Days
 from generation.models import Generation, OperationPrice
+
+if apps.is_installed("procrastinate.contrib.django"):
+    # Its page starts and stops jobs, which nothing writes down; what a job did is its generation.
+    admin.site.unregister(apps.get_model("procrastinate", "ProcrastinateJob"))
 
 
 @admin.register(Generation)
@@ -50,6 +59,22 @@ class OperationPriceAdmin(ModelAdmin):  # type: ignore[misc]
 
     list_display = ("operation", "version", "cost", "created_at")
     ordering = ("operation", "-version")
+    exclude = ("created_at",)
+
+    def save_model(
+        self, request: HttpRequest, obj: OperationPrice, form: Any, change: bool
+    ) -> None:
+        """In the audit log too, in the transaction of the page."""
+        obj.created_at = timezone.now()
+        super().save_model(request, obj, form, change)
+        record_action(
+            actor=f"staff:{request.user.get_username()}",
+            action="price.add",
+            target=f"{obj.operation}:{obj.version}",
+            reason="",
+            after={"cost": obj.cost},
+            now=obj.created_at,
+        )
 
     def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
         return False

@@ -1,10 +1,12 @@
 """Reads of generations."""
 
+from collections import Counter
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
-from django.db.models.functions import Lower
+from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Q, QuerySet, Window
+from django.db.models.functions import Lower, RowNumber
 
 from generation.models import Generation, OperationPrice, Worker
 
@@ -54,3 +56,58 @@ def prices() -> dict[str, int]:
 def workers_alive(*, now: datetime) -> int:
     """Workers seen in the last minute."""
     return Worker.objects.filter(seen_at__gte=now - timedelta(minutes=1)).count()
+
+
+@dataclass
+class Recent:
+    """Generations asked for lately: how many per status, how long they took, why they failed.
+
+    `median` and `p95` are from the request to the end, by status; nothing for what has not ended.
+    """
+
+    counts: Counter[str] = field(default_factory=Counter)
+    errors: Counter[str] = field(default_factory=Counter)
+    median: dict[str, timedelta] = field(default_factory=dict)
+    p95: dict[str, timedelta] = field(default_factory=dict)
+
+
+def recent(*, since: datetime) -> Recent:
+    """Those created from `since` on. Two queries."""
+    rows = Generation.objects.filter(created_at__gte=since).order_by()
+    found = Recent()
+    by_outcome = rows.values("status", "error_code").annotate(count=Count("*")).order_by("-count")
+    for status, error, count in by_outcome.values_list("status", "error_code", "count"):
+        found.counts[status] += count
+        if error:
+            found.errors[error] += count
+    _add_latencies(found, rows.filter(finished_at__isnull=False))
+    return found
+
+
+def oldest_queued() -> datetime | None:
+    """When the generation that has waited longest for its start could have been started."""
+    queued = Generation.objects.filter(status=Generation.Status.QUEUED)
+    oldest: datetime | None = queued.aggregate(at=Min("run_at"))["at"]
+    return oldest
+
+
+def _add_latencies(found: Recent, ended: QuerySet[Generation]) -> None:
+    """The database sorts each status and gives back two rows of it."""
+    if not found.counts:
+        return
+    wanted = Q()
+    for status, count in found.counts.items():
+        wanted |= Q(status=status, place__in=[_place(count, 50), _place(count, 95)])
+    took = ExpressionWrapper(F("finished_at") - F("created_at"), output_field=DurationField())
+    place = Window(RowNumber(), partition_by=["status"], order_by=["took"])
+    chosen = ended.annotate(took=took).annotate(place=place).filter(wanted)
+    for status, at, duration in chosen.values_list("status", "place", "took"):
+        if at == _place(found.counts[status], 50):
+            found.median[status] = duration
+        if at == _place(found.counts[status], 95):
+            found.p95[status] = duration
+
+
+def _place(count: int, percent: int) -> int:
+    """Which of so many sorted ones, from 1, so many percent are not above (nearest rank)."""
+    return max(1, -(-count * percent // 100))

@@ -1,9 +1,23 @@
+"""People, groups and what keeps them safe, for staff. Whatever is changed here is logged.
+
+Not here: second factors and sessions, whose rows hold secrets that nobody has to read.
+"""
+
+from typing import Any, ClassVar
+
 from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from axes.models import AccessAttempt, AccessFailureLog, AccessLog
 from django.contrib import admin
+from django.contrib.admin.utils import unquote
 from django.contrib.auth.admin import GroupAdmin as DjangoGroupAdmin
 from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
-from django.http import HttpRequest
+from django.db import transaction
+from django.db.models import Model, QuerySet
+from django.forms import ModelForm
+from django.http import HttpRequest, HttpResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -12,14 +26,75 @@ from unfold.forms import AdminPasswordChangeForm
 from billing_site.accounts import services
 from billing_site.accounts.forms import NewUserForm, UserForm
 from billing_site.accounts.models import ApiKey, User
+from billing_site.accounts.person_pages import PersonPages
+from credits.services import record_action
+from credits.staff.base import ReadOnlyAdmin, actor_of
 
-admin.site.unregister(Group)
+for model in (Group, Authenticator, AccessAttempt, AccessFailureLog, AccessLog, EmailAddress):
+    admin.site.unregister(model)
 # Staff signs in where everybody does: the admin's own form lets passwords be tried without a limit.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
+POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+
+
+class LoggedAdmin(ModelAdmin):  # type: ignore[misc]
+    """Additions, changes and deletions stand in the audit log, in the transaction of the change.
+
+    It is for ever, so it tells the values of the fields in `told` only: no names, no addresses.
+    """
+
+    told: ClassVar[tuple[str, ...]] = ()
+
+    def save_related(
+        self, request: HttpRequest, form: "ModelForm[Any]", formsets: Any, change: bool
+    ) -> None:
+        super().save_related(request, form, formsets, change)
+        names = [name for name in form.changed_data if name in form.cleaned_data]
+        if names or not change:
+            before = {name: self._value(name, form.initial.get(name)) for name in names}
+            after = {name: self._value(name, form.cleaned_data[name]) for name in names}
+            self._log(request, "change" if change else "add", form.instance, before, after)
+
+    def delete_model(self, request: HttpRequest, obj: Model) -> None:
+        with transaction.atomic():
+            self._log(request, "delete", obj)
+            super().delete_model(request, obj)
+
+    def delete_queryset(self, request: HttpRequest, queryset: "QuerySet[Any]") -> None:
+        with transaction.atomic():
+            for obj in queryset:
+                self.delete_model(request, obj)
+
+    def log_target(self, obj: Model) -> str:
+        """What the audit log calls a row."""
+        return f"{self.opts.model_name}:{obj.pk}"
+
+    def _value(self, name: str, value: Any) -> Any:
+        if name not in self.told:
+            return "…"
+        if value is None or isinstance(value, (str, bool, int)):
+            return value
+        return sorted(str(row) for row in value)
+
+    def _log(
+        self, request: HttpRequest, what: str, obj: Model, before: Any = None, after: Any = None
+    ) -> None:
+        record_action(
+            actor=actor_of(request),
+            action=f"{self.opts.model_name}.{what}",
+            target=self.log_target(obj),
+            reason="",
+            before=before,
+            after=after,
+            now=timezone.now(),
+        )
+
 
 @admin.register(User)
-class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]
+class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type-arg]
+    """People. Nobody is deleted: an account is erased, and its books stay (docs/privacy.md)."""
+
     form = UserForm
     add_form = NewUserForm
     change_password_form = AdminPasswordChangeForm
@@ -30,44 +105,100 @@ class UserAdmin(DjangoUserAdmin, ModelAdmin):  # type: ignore[type-arg,misc]
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("email", "password")}),
-        (
-            _("Permissions"),
-            {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
-        ),
+        (_("Permissions"), {"fields": ("is_active", *POWERS)}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
+    told = ("is_active", *POWERS)
+
+    def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """Staff is changed by owners only: else a new password for an owner makes an owner."""
+        if obj is not None and obj.is_staff and not request.user.is_superuser:
+            return False
+        return bool(super().has_change_permission(request, obj))
+
+    def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        return False
+
+    def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> Any:
+        powers = () if request.user.is_superuser else POWERS
+        return (*super().get_readonly_fields(request, obj), *powers)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        """Without a word about the password for who cannot change it."""
+        if obj is None or self.has_change_permission(request, obj):
+            return super().get_fieldsets(request, obj)
+        return ((None, {"fields": ("email",)}), *self.fieldsets[1:])
+
+    def user_change_password(
+        self,
+        request: HttpRequest,
+        id: str,  # noqa: A002 (Django's name)
+        form_url: str = "",
+    ) -> HttpResponse:
+        with transaction.atomic():
+            before = self.get_object(request, unquote(id))
+            answer: HttpResponse = super().user_change_password(request, id, form_url)
+            if before is not None:
+                changed = User.objects.filter(pk=before.pk).exclude(password=before.password)
+                if changed.exists():
+                    self._log(request, "password", before)
+        return answer
 
 
 @admin.register(Group)
-class GroupAdmin(DjangoGroupAdmin, ModelAdmin):  # type: ignore[misc]
-    pass
+class GroupAdmin(DjangoGroupAdmin, LoggedAdmin):  # type: ignore[misc]
+    told = ("name", "permissions")
+
+
+@admin.register(EmailAddress)
+class EmailAddressAdmin(ReadOnlyAdmin):
+    """Which address is confirmed, by its owner: to say so for them is to let somebody in."""
+
+    list_display = ("email", "user", "verified", "primary")
+    list_filter = ("verified",)
+    list_select_related = ("user",)
+    search_fields = ("email__iexact",)
+    search_help_text = _("A whole email address.")
+
+
+@admin.register(AccessAttempt)
+class AccessAttemptAdmin(LoggedAdmin):
+    """Failed sign-ins. Deleting those of a person lets the person try again at once."""
+
+    list_display = ("username", "ip_address", "failures_since_start", "attempt_time")
+    fields = ("username", "ip_address", "user_agent", "failures_since_start", "attempt_time")
+    search_fields = ("username__iexact", "ip_address__exact")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Model | None = None) -> bool:
+        return False
+
+    def log_target(self, obj: Model) -> str:
+        assert isinstance(obj, AccessAttempt)
+        user = User.objects.filter(email=obj.username).first()
+        return f"user:{user.pk}" if user else "user:nobody"
 
 
 @admin.register(ApiKey)
-class ApiKeyAdmin(ModelAdmin):  # type: ignore[misc]
+class ApiKeyAdmin(ReadOnlyAdmin):
     """Keys are made by their users and can only be revoked here."""
 
     list_display = ("name", "prefix", "user", "created_at", "last_used_at", "revoked_at")
     list_select_related = ("user",)
     search_fields = ("name", "prefix", "user__email")
+    exclude = ("digest",)
     actions = ("revoke",)
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: ApiKey | None = None) -> bool:
-        return False
 
     def has_revoke_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("accounts.change_apikey")
 
     @admin.action(description=_("Revoke the selected keys"), permissions=["revoke"])
-    def revoke(self, request: HttpRequest, queryset) -> None:  # type: ignore[no-untyped-def]
-        keys = list(queryset.filter(revoked_at=None))
-        for key in keys:
-            services.revoke_api_key(key=key, now=timezone.now())
-        self.message_user(request, _("%d keys revoked.") % len(keys))
+    def revoke(self, request: HttpRequest, queryset: "QuerySet[ApiKey]") -> None:
+        now = timezone.now()
+        revoked = sum(
+            services.revoke_api_key(key=key, now=now, staff=actor_of(request)) for key in queryset
+        )
+        self.message_user(request, _("%d keys revoked.") % revoked)

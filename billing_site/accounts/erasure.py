@@ -58,10 +58,11 @@ def losses(*, user: User, now: datetime) -> Losses:
     )
 
 
-def erase(*, user: User, now: datetime) -> None:
+def erase(*, user: User, now: datetime, actor: str = "", reason: str = "") -> None:
     """Deletes the account for good, for its owner or for staff. Repeating changes nothing.
 
-    See Note [The order of an erasure]. Not inside a transaction.
+    With an `actor`, other than its owner, it is in the audit log. See Note [The order of an
+    erasure]. Not inside a transaction.
 
     Raises SellingUnavailable if Stripe cannot be asked to end what is paid for; nothing has changed
     then.
@@ -70,16 +71,27 @@ def erase(*, user: User, now: datetime) -> None:
         return
     account = credits.open_account(user_id=user.pk, now=now)
     was_frozen = account.status == Account.Status.FROZEN
-    credits.freeze_account(account_id=account.pk, now=now)
+    by = {"actor": actor or "system", "reason": reason}
+    credits.freeze_account(account_id=account.pk, now=now, **by)
     try:
         ending.end_at_once(account_id=account.pk)
     except Exception:
         if not was_frozen:
-            credits.unfreeze_account(account_id=account.pk, now=now)
+            credits.unfreeze_account(account_id=account.pk, now=now, **by)
         raise
     generation.erase_texts(account_id=account.pk, now=now)
     scrubbing.scrub_events(account_id=account.pk)
-    _become_nobody(user, now)
+    with transaction.atomic(durable=True):
+        if _become_nobody(user, now) and actor:
+            credits.record_action(
+                actor=actor,
+                action="person.erase",
+                account_id=account.pk,
+                target=f"user:{user.pk}",
+                reason=reason,
+                now=now,
+            )
+    user.refresh_from_db()
 
 
 def follow_up(*, now: datetime) -> None:
@@ -95,10 +107,11 @@ def follow_up(*, now: datetime) -> None:
         ending.end_at_once(account_id=account_id)
 
 
-@transaction.atomic(durable=True)
-def _become_nobody(user: User, now: datetime) -> None:
-    """The password goes, and with it every session: they are tied to it."""
+def _become_nobody(user: User, now: datetime) -> bool:
+    """The password goes, and with it every session: they are tied to it. False if it was before."""
     row = User.objects.select_for_update().get(pk=user.pk)
+    if row.erased_at is not None:  # somebody else was faster
+        return False
     addresses = EmailAddress.objects.filter(user=row)
     known_as = {row.email, *addresses.values_list("email", flat=True)}
     addresses.delete()
@@ -115,4 +128,4 @@ def _become_nobody(user: User, now: datetime) -> None:
     row.save()
     about = LogEntry.objects.filter(content_type=ContentType.objects.get_for_model(User))
     about.filter(object_id=str(row.pk)).update(object_repr=row.email)
-    user.refresh_from_db()
+    return True

@@ -38,6 +38,12 @@ class User(AbstractUser):
 
     objects: ClassVar[UserManager] = UserManager()  # type: ignore[assignment]
 
+    class Meta(AbstractUser.Meta):
+        permissions = [
+            ("export_person", _("Can export all data of a person")),
+            ("erase_person", _("Can delete the account of a person for good")),
+        ]
+
     def get_full_name(self) -> str:
         return self.email
 

@@ -6,10 +6,12 @@ from datetime import datetime, timedelta
 
 from django.contrib.sessions.models import Session
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from billing_site.accounts.models import ApiKey, User
 from billing_site.accounts.zones import validate_zone
+from credits.services import record_action
 
 RANDOM_BYTES = 32
 PREFIX_CHARS = 9  # "bs_" and enough of the key to recognise it by
@@ -30,8 +32,10 @@ class TooManyApiKeys(ApiKeyError):
     """The user has MAX_KEYS active keys."""
 
 
-def create_api_key(*, user: User, name: str, now: datetime) -> tuple[ApiKey, str]:
+def create_api_key(*, user: User, name: str, now: datetime, staff: str = "") -> tuple[ApiKey, str]:
     """A new key and its plain text, which cannot be had again.
+
+    With `staff`, who makes it in the user's stead, it is in the audit log.
 
     Raises ApiKeyNameTaken (so a form that is sent twice makes one key) and TooManyApiKeys.
     """
@@ -46,13 +50,33 @@ def create_api_key(*, user: User, name: str, now: datetime) -> tuple[ApiKey, str
         key = ApiKey.objects.create(
             user=user, name=name, prefix=plain[:PREFIX_CHARS], digest=_digest(plain), created_at=now
         )
+        if staff:
+            _log_key("apikey.create", key, staff, now)
     return key, plain
 
 
-def revoke_api_key(*, key: ApiKey, now: datetime) -> None:
-    """Ends the key at once and for ever. Repeating changes nothing."""
-    ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+def revoke_api_key(*, key: ApiKey, now: datetime, staff: str = "") -> bool:
+    """Ends the key at once and for ever; says whether it was active. Repeating changes nothing.
+
+    With `staff`, who does it for the key's user, it is in the audit log.
+    """
+    with transaction.atomic():
+        was_active = ApiKey.objects.filter(pk=key.pk, revoked_at=None).update(revoked_at=now)
+        if was_active and staff:
+            _log_key("apikey.revoke", key, staff, now)
     key.refresh_from_db()
+    return bool(was_active)
+
+
+def _log_key(action: str, key: ApiKey, actor: str, now: datetime) -> None:
+    record_action(
+        actor=actor,
+        action=action,
+        target=f"user:{key.user_id}",
+        reason="",
+        after={"prefix": key.prefix},
+        now=now,
+    )
 
 
 def find_user_by_key(*, key: str, now: datetime) -> User | None:
@@ -64,6 +88,17 @@ def find_user_by_key(*, key: str, now: datetime) -> User | None:
     if found.last_used_at is None or found.last_used_at <= now - LAST_USED_PRECISION:
         ApiKey.objects.filter(pk=found.pk).update(last_used_at=now)
     return found.user
+
+
+def users_of_key(term: str) -> list[int]:
+    """The ids of the users whose key this is: the whole key, or its beginning that lists show.
+
+    Also of a revoked key. Notes nothing: this is for staff.
+    """
+    if not term.startswith("bs_"):
+        return []
+    named = Q(prefix=term) if len(term) == PREFIX_CHARS else Q(digest=_digest(term))
+    return list(ApiKey.objects.filter(named).values_list("user_id", flat=True))
 
 
 def _digest(key: str) -> str:

@@ -10,7 +10,6 @@ from billing_site.accounts.tests.test_two_factor import code
 from billing_site.tests.test_browser import (
     EMAIL,
     PASSWORD,
-    browser_type_launch_args,
     does_not_scroll_sideways,
     no_earlier_attempts,
     pytestmark,
@@ -21,11 +20,12 @@ from billing_site.tests.test_browser import (
 pytest.importorskip("playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import Page, expect
 
-__all__ = ["browser_type_launch_args", "no_earlier_attempts", "pytestmark", "visit"]
+__all__ = ["no_earlier_attempts", "pytestmark", "visit"]
 
 
 def sign_out(page: Page) -> None:
-    page.locator("summary", has_text="Account").click()
+    menu = page.locator("summary", has_text="Menu")  # on narrow screens
+    (menu if menu.is_visible() else page.locator("summary", has_text="Account")).click()
     page.get_by_role("button", name="Sign out").click()
 
 

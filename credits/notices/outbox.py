@@ -17,6 +17,7 @@ from django.urls import reverse
 
 from credits.models import Notice
 from credits.notices import mails, preferences
+from credits.services import record_action
 
 logger = logging.getLogger(__name__)
 Kind, State = Notice.Kind, Notice.State
@@ -128,10 +129,16 @@ def _give_up(notice: Notice, reason: str, now: datetime) -> None:
             )
 
 
-def send_again(*, notice_id: int, now: datetime) -> bool:
+@transaction.atomic
+def send_again(*, notice_id: int, actor: str, now: datetime) -> bool:
     """Owes a notice that was given up once more. False if it is not in that state."""
     given_up = Notice.objects.filter(pk=notice_id, state=State.FAILED)
-    return bool(given_up.update(state=State.PENDING, next_attempt_at=now, attempts=0))
+    if not given_up.update(state=State.PENDING, next_attempt_at=now, attempts=0):
+        return False
+    record_action(
+        actor=actor, action="notice.again", target=f"notice:{notice_id}", reason="", now=now
+    )
+    return True
 
 
 def _claimed(notice: Notice) -> QuerySet[Notice]:

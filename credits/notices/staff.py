@@ -10,7 +10,7 @@ from django.db.models.functions import Concat
 from django.template.loader import render_to_string
 from django.urls import reverse
 
-from credits.models import InboxEvent, Notice
+from credits.models import Adjustment, InboxEvent, Notice
 from credits.notices.mails import absolute
 from credits.notices.outbox import claim, postpone, settle, tell_staff
 
@@ -23,13 +23,16 @@ AT_ONCE = 100  # things in one mail; the rest follows with the next run
 
 
 def alert_staff(*, now: datetime) -> int:
-    """Mails what nobody was told of: stuck events, and tell_staff(); returns how many things.
+    """Mails what nobody was told of: stuck events, adjustments that wait, and tell_staff().
+
+    Returns how many things.
 
     Without STAFF_EMAILS nothing is kept either: who sets it is told of all that is still wrong.
     """
     if not settings.STAFF_EMAILS:
         return 0
     _find_stuck_events(now)
+    _find_waiting_adjustments(now)
     return _send(now)
 
 
@@ -47,6 +50,20 @@ def _find_stuck_events(now: datetime) -> None:
             fact_key=f"inbox:{event.event_id}",
             text=f"{event.type} is {event.get_state_display().lower()}: {reason}",
             path=reverse("admin:credits_inboxevent_change", args=[event.pk]),
+            now=now,
+        )
+
+
+def _find_waiting_adjustments(now: datetime) -> None:
+    waiting = Adjustment.objects.filter(state=Adjustment.State.WAITING).order_by("requested_at")
+    keys = {f"adjustment:{adjustment.pk}": adjustment for adjustment in waiting[:AT_ONCE]}
+    told = Notice.objects.filter(kind=Notice.Kind.STAFF, fact_key__in=keys)
+    for key in keys.keys() - set(told.values_list("fact_key", flat=True)):
+        adjustment = keys[key]
+        tell_staff(
+            fact_key=key,
+            text=f"An adjustment of {adjustment.weight} credits waits for a second person",
+            path=reverse("admin:credits_adjustment_decide", args=[adjustment.pk]),
             now=now,
         )
 

@@ -36,6 +36,7 @@ LONGEST_PAUSE = timedelta(minutes=5)
 # See Note [Many accounts in one transaction].
 TOGETHER = {
     "invoice.paid",
+    "invoice.payment_failed",
     "customer.subscription.created",
     "customer.subscription.updated",
     "customer.subscription.deleted",

@@ -61,12 +61,11 @@ def preview(payment: Payment, amount: int, *, now: datetime) -> Preview:
 
     Raises NotRefundable.
     """
-    with transaction.atomic():
+    with services.rehearsal():
         refuse(payment, amount, now=now)
         before = _standing(payment, now)
         _apply(payment, amount, now)
         after = _standing(payment, now)
-        transaction.set_rollback(True)
     return Preview(
         taken=before.available - after.available,
         owed=after.owed - before.owed,
@@ -144,8 +143,8 @@ def _plain(made: stripe.Refund) -> Object:
     return {"id": made.id, "amount": made.amount, "status": made.status, "created": made.created}
 
 
-def _apply(payment: Payment, amount: int, now: datetime) -> Done:
-    """What the event of such a refund will do; made later than everything that is known."""
+def event_of(payment: Payment, amount: int, *, now: datetime) -> Event:
+    """The event that such a refund would send; made later than everything that is known."""
     made: Object = {
         "id": "preview",
         "object": "refund",
@@ -154,8 +153,12 @@ def _apply(payment: Payment, amount: int, now: datetime) -> Done:
         "status": "succeeded",
         "created": int(now.timestamp()) + 1,
     }
+    return Event("refund.created", made, now, now)
+
+
+def _apply(payment: Payment, amount: int, now: datetime) -> Done:
     try:
-        return refunds.apply_refund(Event("refund.created", made, now, now))
+        return refunds.apply_refund(event_of(payment, amount, now=now))
     except (Wait, Ignore) as reason:
         raise NotRefundable(f"The refund would move no credits: {reason}") from reason
 

@@ -29,6 +29,7 @@ from credits.services.corrections import (
     reverse_claw_back,
     unfreeze_lot,
 )
+from credits.services.day_totals import add_up_days
 from credits.services.errors import (
     AccountFrozen,
     AdjustmentSettled,
@@ -55,6 +56,7 @@ from credits.services.errors import (
 from credits.services.grants import end_subscription, grant, reset_subscription
 from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
 from credits.services.promotions import create_codes, redeem_code, switch_off_code
+from credits.services.rehearsal import lines_since, rehearsal
 from credits.services.retail import (
     issue_retail_token,
     reserve_retail_token,
@@ -90,6 +92,7 @@ __all__ = [
     "PromotionalCodeError",
     "RetailTokenUnavailable",
     "TooManyAttempts",
+    "add_up_days",
     "adjust",
     "approve_adjustment",
     "attempt",
@@ -104,6 +107,7 @@ __all__ = [
     "hold",
     "issue_retail_token",
     "lapse_adjustments",
+    "lines_since",
     "link_customer",
     "open_account",
     "preview_adjustment",
@@ -111,6 +115,7 @@ __all__ = [
     "redeem_code",
     "refund_spend",
     "refuse_adjustment",
+    "rehearsal",
     "release",
     "request_adjustment",
     "reserve_retail_token",

@@ -26,6 +26,7 @@ from credits.services.errors import (
     OwnAdjustment,
 )
 from credits.services.holds import refund_spend
+from credits.services.rehearsal import lines_since, rehearsal
 from credits.services.retail import issue_retail_token, revoke_retail_token
 
 Kind = Adjustment.Kind
@@ -60,14 +61,12 @@ def preview_adjustment(*, account_id: int, kind: str, terms: Terms, now: datetim
 
     Raises what posting it would raise: InvalidAdjustment, InvalidAmount, InsufficientCredits, ...
     """
-    with transaction.atomic():
+    with rehearsal():
         account = Account.objects.locked().get(pk=account_id)
         weight = _weigh(account_id, kind, terms)
         _apply(account_id, kind, terms, Posting("preview", "preview", "", now))
-        new = LedgerEntry.objects.filter(account_id=account_id, sequence__gt=account.sequence)
-        found = Preview(list(new.order_by("sequence")), weight, account.sequence)
-        transaction.set_rollback(True)
-    return found
+        new = lines_since(account_id, account.sequence)
+    return Preview(new, weight, account.sequence)
 
 
 def request_adjustment(
@@ -86,8 +85,8 @@ def request_adjustment(
     """Posts the adjustment, or leaves it waiting for a second person.
 
     It is posted at once if it and all that this person posted alone within a day count for at most
-    `limit` credits. `sequence` is the preview's: it must still describe the account. The same
-    `form_id` again returns the first result.
+    `limit` credits, and it is not the person's own account. `sequence` is the preview's: it must
+    still describe the account. The same `form_id` again returns the first result.
 
     Raises BooksChanged, and what preview_adjustment raises; then nothing is kept.
     """
@@ -99,7 +98,7 @@ def request_adjustment(
             return first
         _check_unchanged(account_id, sequence)
         weight = _weigh(account_id, kind, terms)
-        alone = weight + _posted_alone(user_id, now) <= limit
+        alone = weight + _posted_alone(user_id, now) <= limit and not _owns(user_id, account_id)
         adjustment = Adjustment(
             id=form_id,
             account_id=account_id,
@@ -133,6 +132,8 @@ def approve_adjustment(
         adjustment, user = _to_be_decided(adjustment_id, user_id, now)
         if adjustment.requested_by_id == user_id:
             raise OwnAdjustment("Somebody else has to approve this: you asked for it.")
+        if _owns(user_id, adjustment.account_id):
+            raise OwnAdjustment("Somebody else has to approve this: it is your own account.")
         _check_unchanged(adjustment.account_id, sequence)
         _settle(adjustment, State.POSTED, user_id, now)
         _post(adjustment, _actor(adjustment.requested_by), now)
@@ -191,6 +192,8 @@ def _adjust(
     pool, expires_at = Pool(terms["pool"]), _moment(terms)
     if direction is Direction.ADD and (pool == Pool.BULK) != (expires_at is None):
         raise InvalidAdjustment("Bulk credits never end; all others need the day when they do.")
+    if expires_at is not None and expires_at <= posting.now:
+        raise InvalidAdjustment("They would have ended already: give a later day.")
     adjust(
         account_id=account_id,
         pool=pool,
@@ -266,6 +269,10 @@ def _posted_alone(user_id: int, now: datetime) -> int:
         decided_by=None,
     )
     return alone.aggregate(sum=Sum("weight"))["sum"] or 0
+
+
+def _owns(user_id: int, account_id: int) -> bool:
+    return Account.objects.filter(pk=account_id, user_id=user_id).exists()
 
 
 def _to_be_decided(adjustment_id: UUID, user_id: int, now: datetime) -> tuple[Adjustment, Any]:

@@ -8,7 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import Account, Adjustment, CreditLot, Hold, Pool, RetailToken
 from credits.services.errors import MOST_CREDITS
-from credits.staff.base import StaffForm, end_of
+from credits.staff.base import LastDayField, StaffForm, end_of
 
 CHOICES_SHOWN = 100
 REASON_CODES = {
@@ -81,8 +81,8 @@ def _amount() -> forms.IntegerField:
     return forms.IntegerField(label=_("Credits"), min_value=1, max_value=MOST_CREDITS)
 
 
-def _last_day(*, required: bool) -> forms.DateField:
-    return forms.DateField(
+def _last_day(*, required: bool) -> LastDayField:
+    return LastDayField(
         label=_("Last day"),
         required=required,
         help_text=_("On which they can be spent (UTC). Bulk credits have none."),

@@ -140,7 +140,12 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         if adjustment.state == State.POSTED:
             messages.success(request, gettext("Posted."))
         else:
-            messages.warning(request, gettext("Waiting: it is above your limit for a day."))
+            messages.warning(
+                request,
+                gettext(
+                    "Waiting for a second person: above your limit for a day, or your own account."
+                ),
+            )
         return redirect("admin:credits_adjustment_change", adjustment.pk)
 
     def _decide(self, request: HttpRequest, adjustment: Adjustment, form: DecisionForm) -> str:
@@ -150,13 +155,14 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             "user_id": _user_id(request),
             "now": timezone.now(),
         }
-        if request.POST.get("step") == "refuse":
+        own = adjustment.requested_by_id == request.user.pk
+        if request.POST.get("step") == "refuse" and (own or request.user.has_perm(APPROVE)):
             services.refuse_adjustment(reason=form.cleaned_data["reason"], **decision)
             return gettext("Refused.")
-        if not request.user.has_perm(APPROVE):
+        if request.POST.get("step") != "approve" or not request.user.has_perm(APPROVE):
             raise PermissionDenied
         seen = request.POST.get("agreed", "")
-        sequence = int(seen) if seen.isascii() and seen.isdigit() else -1
+        sequence = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else -1
         services.approve_adjustment(sequence=sequence, **decision)
         return gettext("Approved and posted.")
 
@@ -231,10 +237,9 @@ def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, 
         return []
     if adjustment.requested_by_id == request.user.pk:
         return [("refuse", gettext("Take it back"))]
-    refuse = ("refuse", gettext("Refuse"))
     if not request.user.has_perm(APPROVE):
-        return [refuse]
-    return [("approve", gettext("Approve and post")), refuse]
+        return []
+    return [("approve", gettext("Approve and post")), ("refuse", gettext("Refuse"))]
 
 
 def _signature(account_id: int, kind: str, terms: dict[str, Any], sequence: int) -> str:

@@ -9,8 +9,12 @@ from django.contrib.admin import AdminSite
 from django.db.models import Model
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 from unfold import widgets
 from unfold.admin import ModelAdmin
+
+FURTHEST = timedelta(days=3653)  # ten years: anything later is a typing error
 
 
 class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
@@ -29,6 +33,19 @@ class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
         return False
 
 
+class LastDayField(forms.DateField):
+    """A day that credits or codes are good through, in UTC: from today to ten years ahead."""
+
+    def clean(self, value: Any) -> date | None:
+        day: date | None = super().clean(value)
+        if day is None:
+            return None
+        today = timezone.now().astimezone(UTC).date()
+        if not today <= day <= today + FURTHEST:
+            raise forms.ValidationError(_("This has to be a day from today to ten years ahead."))
+        return day
+
+
 class StaffForm(forms.Form):
     """A form that looks like the admin's own."""
 
@@ -37,7 +54,7 @@ class StaffForm(forms.Form):
         forms.EmailField: widgets.UnfoldAdminEmailInputWidget,
         forms.IntegerField: widgets.UnfoldAdminIntegerFieldWidget,
         forms.BooleanField: widgets.UnfoldBooleanSwitchWidget,
-        forms.DateField: widgets.UnfoldAdminSingleDateWidget,
+        LastDayField: widgets.UnfoldAdminSingleDateWidget,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -4,8 +4,10 @@ from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -13,12 +15,45 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
-from credits.models import Account
+from credits.models import Account, Payment
+from credits.payments import rehearsals
+from credits.services.errors import MOST_PAID
+from credits.staff import customer_page
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, form_page
+from credits.staff.finding import accounts_named
+
+PAYMENTS_SHOWN = 100
 
 
 class ReasonForm(StaffForm):
     reason = forms.CharField(max_length=200, help_text=_("Kept in the audit log, with your name."))
+
+
+class WhatIfForm(StaffForm):
+    """What is to happen, and to which purchase; what is not needed is not looked at."""
+
+    what = forms.ChoiceField(label=_("If this happened now"), choices=rehearsals.What.choices)
+    payment = forms.ChoiceField(label=_("Purchase"), required=False)
+    amount = forms.IntegerField(
+        label=_("Amount refunded, in the currency's smallest unit (cents)"),
+        required=False,
+        min_value=1,
+        max_value=MOST_PAID,
+        help_text=_("Empty: all that is left."),
+    )
+
+    def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.payments = {
+            str(payment.pk): payment
+            for payment in rehearsals.payments_of(account.pk, most=PAYMENTS_SHOWN)
+        }
+        field = self.fields["payment"]
+        assert isinstance(field, forms.ChoiceField)
+        field.choices = [("", "–"), *((pk, str(one)) for pk, one in self.payments.items())]  # noqa: RUF001
+
+    def clean_payment(self) -> Payment | None:
+        return self.payments.get(self.cleaned_data["payment"])
 
 
 @admin.register(Account)
@@ -34,15 +69,88 @@ class AccountAdmin(ReadOnlyAdmin):
     )
     list_filter = ("status",)
     list_select_related = ("user",)
-    search_fields = ("user__email__iexact", "=id", "stripe_customer_id__exact")
-    search_help_text = _("A whole email address, an account number, or a Stripe customer.")
-    actions_detail = ("adjust", "freeze", "unfreeze")
+    ordering = ("-id",)
+    search_fields = ("=id",)  # shows the field; get_search_results looks for more than this
+    search_help_text = _(
+        "Whole: email address, account number, API key, or an id of a Stripe customer, invoice, "
+        "session, payment, refund, subscription or event, or of a generation."
+    )
+    actions_detail = ("explain", "rehearse", "adjust", "freeze", "unfreeze")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Account], search_term: str
+    ) -> tuple[QuerySet[Account], bool]:
+        if not search_term.strip():
+            return queryset, False
+        return queryset.filter(pk__in=accounts_named(search_term)), False
+
+    def change_view(
+        self,
+        request: HttpRequest,
+        object_id: str,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        """The page of the customer (customer_page.py) in place of a form that changes nothing."""
+        account = self._of(request, object_id) if self.has_view_permission(request) else None
+        context = extra_context or {}
+        if account is not None and request.method != "POST":
+            context |= customer_page.context_of(request, account, now=timezone.now())
+        answer: HttpResponse = super().change_view(request, object_id, form_url, context)
+        return answer
+
+    def _of(self, request: HttpRequest, object_id: str) -> Account | None:
+        account: Account | None = self.get_object(request, object_id)
+        return account
 
     def has_adjust_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.add_adjustment")
 
     def has_freeze_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_account")
+
+    @action(description=_("Explain"), url_path="explain", permissions=["view"])
+    def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """Every lot of the account and what became of it, adding up to the balance."""
+        account = self._of(request, object_id)
+        if account is None:
+            raise Http404
+        context = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "original": account,
+            "title": gettext("Why %s has what it has") % account.user,
+            **customer_page.story_of(account),
+        }
+        return TemplateResponse(request, "admin/credits/account/explain.html", context)
+
+    @action(description=_("What if …"), url_path="what-if", permissions=["view"])
+    def rehearse(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """What a renewal, an end, a refund or a dispute would post now. Nothing is kept."""
+        account = self._of(request, object_id)
+        if account is None:
+            raise Http404
+        form = WhatIfForm(request.POST or None, account=account)
+        lines: list[str] = []
+        if form.is_valid():
+            try:
+                outlook = rehearsals.rehearse(
+                    account_id=account.pk, now=timezone.now(), **form.cleaned_data
+                )
+                lines = list(customer_page.outlook_lines(outlook))
+            except rehearsals.NothingToRehearse as reason:
+                form.add_error(None, str(reason))
+        return form_page(
+            request,
+            self.admin_site,
+            form,
+            opts=self.opts,
+            title=gettext("What if … %s") % account.user,
+            intro=gettext("This shows what would be posted for %s. Nothing is changed.")
+            % account.user,
+            buttons=[("preview", gettext("Show what it would do"))],
+            lines=lines,
+        )
 
     @action(description=_("Adjust"), url_path="adjust", permissions=["adjust"])
     def adjust(self, request: HttpRequest, object_id: str) -> HttpResponse:

@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits import notices
 from credits.models import Notice
+from credits.staff.base import actor_of
 from credits.staff.lists import BookList, Days
 from credits.staff.search import account_named
 
@@ -45,5 +46,7 @@ class NoticeAdmin(BookList):
     @admin.action(description=_("Send again what was given up"), permissions=["send"])
     def send_again(self, request: HttpRequest, rows: QuerySet[Notice]) -> None:
         now = timezone.now()
-        again = sum(notices.send_again(notice_id=row.pk, now=now) for row in rows)
+        again = sum(
+            notices.send_again(notice_id=row.pk, now=now, actor=actor_of(request)) for row in rows
+        )
         self.message_user(request, _("%d mails will be sent again.") % again)

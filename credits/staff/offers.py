@@ -7,7 +7,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
@@ -15,7 +15,8 @@ from unfold.decorators import action
 
 from credits import drafts
 from credits.models import Offer
-from credits.payments import publishing
+from credits.money import money
+from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
 from credits.pricing import Listed, PricingError
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, form_page
@@ -63,14 +64,29 @@ class NothingForm(StaffForm):
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "state", "kind", "credits", "amount", "currency", "interval")
+    list_display = ("name", "slug", "state", "kind", "credits", "price", "rollover_cap", "order")
+    fields = (
+        "name", "slug", "state", "kind", "credits", "rollover_cap", "price", "amount", "currency",
+        "interval", "stripe_price_id", "replaces", "order",
+    )  # fmt: skip
+    readonly_fields = ("state", "price")
     list_filter = ("draft", "active", "kind")
     ordering = ("order", "slug")
     search_fields = ("slug__istartswith", "name__istartswith", "stripe_price_id__exact")
-    actions_detail = ("edit", "publish", "discard", "succeed", "retire", "sell")
+    actions_detail = ("preview", "edit", "publish", "discard", "succeed", "retire", "sell")
+
+    @admin.display(description=_("price"), ordering="amount")
+    def price(self, offer: Offer) -> str:
+        return _price(offer)
 
     def has_add_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_offer")
+
+    def has_preview_permission(self, request: HttpRequest, object_id: str = "") -> bool:
+        """For who may look, of drafts."""
+        offer = self.get_object(request, object_id) if object_id else None
+        is_draft = offer is not None and offer.draft
+        return self.has_view_permission(request) and (is_draft or not object_id)
 
     def has_draft_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return self._may(request, object_id, draft=True)
@@ -101,6 +117,15 @@ class OfferAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         return self._draft_page(request, DraftForm(request.POST or None), gettext("New draft"))
 
+    @action(description=_("Preview"), url_path="preview", permissions=["preview"])
+    def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        """The page of prices as customers will see it, on which nothing can be clicked."""
+        draft = self._offer(request, object_id)
+        offers = drafts.price_list_with(draft)
+        prices = [(offer, money(offer.amount, offer.currency)) for offer in offers]
+        context = {"draft": draft, "prices": prices, "sells": client.is_configured()}
+        return render(request, "admin/credits/offer/preview.html", context)
+
     @action(description=_("Edit"), url_path="edit", permissions=["add"])
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A draft wholly; of a published offer its name and place."""
@@ -108,7 +133,7 @@ class OfferAdmin(ReadOnlyAdmin):
         if not offer.draft:
             return self._place_page(request, offer)
         form = DraftForm(request.POST or None, initial=DraftForm.filled(offer))
-        return self._draft_page(request, form, offer.name, offer_id=offer.pk)
+        return self._draft_page(request, form, f"{offer.name}: {_price(offer)}", offer_id=offer.pk)
 
     @action(description=_("Make a successor"), url_path="succeed", permissions=["published"])
     def succeed(self, request: HttpRequest, object_id: str) -> HttpResponse:
@@ -121,7 +146,10 @@ class OfferAdmin(ReadOnlyAdmin):
     @action(description=_("Publish"), url_path="publish", permissions=["draft"])
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
         offer = self._offer(request, object_id)
-        lines = [gettext("Its terms cannot be changed any more after this.")]
+        lines = [
+            gettext("It costs %s.") % _price(offer),
+            gettext("Its terms cannot be changed any more after this."),
+        ]
         if offer.replaces:
             lines.append(gettext("%s is retired; who has it keeps it.") % offer.replaces)
         return self._confirm(
@@ -221,3 +249,14 @@ class OfferAdmin(ReadOnlyAdmin):
         if offer is None:
             raise Http404
         return offer
+
+
+def _price(offer: Offer) -> str:
+    """As people write it: $9.00 per month."""
+    price = money(offer.amount, offer.currency)
+    if not offer.interval:
+        return price
+    return gettext("%(price)s per %(interval)s") % {
+        "price": price,
+        "interval": offer.get_interval_display(),
+    }

@@ -16,7 +16,14 @@ from django.utils.translation import gettext_lazy as _
 from credits import services
 from credits.models import PromotionalCode, Redemption
 from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, end_of, form_page
+from credits.staff.base import (
+    LastDayField,
+    ReadOnlyAdmin,
+    StaffForm,
+    actor_of,
+    end_of,
+    form_page,
+)
 
 
 class NewCodesForm(StaffForm):
@@ -37,7 +44,7 @@ class NewCodesForm(StaffForm):
     most_uses = forms.IntegerField(
         required=False, initial=1, min_value=1, help_text=_("Of each code. Empty: no limit.")
     )
-    valid_until = forms.DateField(
+    valid_until = LastDayField(
         required=False, help_text=_("Last day on which it can be redeemed (UTC).")
     )
     new_customers_only = forms.BooleanField(required=False)
@@ -94,7 +101,7 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
             buttons=[("make", gettext("Make them"))],
         )
 
-    @admin.action(description=_("Download as CSV"))
+    @admin.action(description=_("Download as CSV"), permissions=["view"])
     def download(self, request: HttpRequest, codes: QuerySet[PromotionalCode]) -> HttpResponse:
         answer = HttpResponse(content_type="text/csv")
         answer["Content-Disposition"] = 'attachment; filename="codes.csv"'

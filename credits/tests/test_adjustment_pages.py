@@ -104,7 +104,7 @@ class TestAsking:
     def test_waits_above_the_limit(self, support, customer, address):
         done = send(support, address("grant"), pool="bulk", amount="700")
 
-        assert b"Waiting: it is above your limit" in done.content
+        assert b"Waiting for a second person" in done.content
         assert customer.available == 0
 
     def test_shows_the_preview_again_when_the_account_changed(self, support, customer, address):
@@ -152,6 +152,8 @@ class TestAsking:
             ("grant", {"pool": "gold", "amount": "5"}),
             ("grant", {"pool": "promotional", "amount": "5"}),
             ("grant", {"pool": "promotional", "amount": "5", "last_day": "2026-02-30"}),
+            ("grant", {"pool": "promotional", "amount": "5", "last_day": "2026-03-09"}),
+            ("grant", {"pool": "promotional", "amount": "5", "last_day": "9999-12-31"}),
             ("remove", {"pool": "bulk", "amount": "5"}),
             ("extend", {"lot": "1", "last_day": "2030-01-01"}),
             ("give_back", {"hold": "abc"}),
@@ -224,6 +226,18 @@ class TestDeciding:
         assert again.status_code == 400
         assert LedgerEntry.objects.count() == 2
 
+    def test_is_not_done_without_being_asked_for(self, billing, customer, waiting):
+        assert self.decide(billing, waiting, "").status_code == 403
+        assert customer.available == 0
+
+    def test_of_a_number_that_is_none_looks_again(self, billing, customer, waiting):
+        assert self.decide(billing, waiting, "approve", agreed="9" * 5000).status_code == 400
+        assert customer.available == 0
+
+    def test_refusing_is_for_who_asked_and_who_approves(self, client, today, waiting):
+        other = person(type(client), "eve", "credits.add_adjustment", "credits.view_adjustment")
+        assert self.decide(other, waiting, "refuse").status_code == 403
+
     def test_refusing_keeps_the_reason(self, billing, customer, waiting):
         self.decide(billing, waiting, "refuse", reason="no such promise")
 
@@ -248,8 +262,9 @@ class TestFreezing:
         with pytest.raises(services.AccountFrozen):
             customer.spend(1)
 
-    def test_is_not_for_everybody(self, support, customer):
+    def test_is_not_for_everybody(self, client, today, customer):
         page = reverse("admin:credits_account_freeze", args=[customer.account_id])
+        looks = person(type(client), "eve", "credits.view_account")
 
-        assert support.post(page, {"reason": "x"}).status_code == 403
+        assert looks.post(page, {"reason": "x"}).status_code == 403
         assert Account.objects.get().status == "active"

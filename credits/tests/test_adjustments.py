@@ -254,6 +254,27 @@ class TestTheLimit:
         extended = ask(Kind.EXTEND, lot=lot.pk, expires_at=in_days(customer, 9))
         assert extended.state == State.WAITING
 
+    @pytest.mark.parametrize("kind", Kind.values)
+    def test_holds_for_every_kind(self, customer, ask, kind):
+        """With a limit that is one too small each waits; with one that is just enough none does."""
+        customer.grant(9)
+        customer.gift(9, days=9)
+        hold, token = customer.spend(2), customer.buy_token()
+        lot = CreditLot.objects.get(pool="promotional")
+        moved = {"pool": "bulk", "amount": 2}
+        terms, weight = {
+            "grant": (moved, 2),
+            "remove": (moved, 2),
+            "move": ({**moved, "to_pool": "promotional", "expires_at": in_days(customer, 3)}, 2),
+            "extend": ({"lot": lot.pk, "expires_at": in_days(customer, 19)}, lot.remaining),
+            "give_back": ({"hold": hold.pk}, 2),
+            "issue_token": ({}, 1),
+            "revoke_token": ({"token": token.pk}, 1),
+        }[kind]
+
+        assert ask(kind, limit=weight - 1, **terms).state == State.WAITING
+        assert ask(kind, limit=weight, **terms).state == State.POSTED
+
     @pytest.mark.django_db(transaction=True)
     def test_holds_for_one_person_at_two_screens(self, customer, ask):
         outcomes = race(*[lambda: ask(Kind.GRANT, pool="bulk", amount=60)] * 2)
@@ -262,6 +283,54 @@ class TestTheLimit:
         # The second saw an account that had changed, or came after the first and is above.
         assert states.count(State.POSTED) == 1
         assert customer.available == 60
+
+
+class TestTheOwnAccount:
+    """Nobody gives themselves credits, however few."""
+
+    @pytest.fixture
+    def own(self, customer):
+        return Account.objects.get(pk=customer.account_id).user_id
+
+    def test_waits_for_somebody_else(self, customer, ask, own, decide):
+        waiting = ask(Kind.GRANT, pool="bulk", amount=1, user_id=own)
+        assert waiting.state == State.WAITING
+
+        decide(waiting)
+        assert customer.available == 1
+
+    def test_is_not_approved_by_its_owner(self, customer, ask, own, decide):
+        with pytest.raises(services.OwnAdjustment, match="your own account"):
+            decide(ask(Kind.GRANT, pool="bulk", amount=500), user_id=own)
+
+        assert customer.available == 0
+
+
+class TestAFrozenAccount:
+    def test_is_adjusted_like_any_other_and_stays_frozen(self, customer, ask):
+        customer.grant(5)
+        services.freeze_account(account_id=customer.account_id, now=customer.now)
+
+        ask(Kind.REMOVE, pool="bulk", amount=2)
+        ask(Kind.GRANT, pool="bulk", amount=1)
+
+        assert customer.balance.pools["bulk"] == 4
+        with pytest.raises(services.AccountFrozen):
+            customer.spend(1)
+
+
+class TestTime:
+    def test_what_would_have_ended_by_the_approval_is_not_posted(self, customer, ask, decide):
+        waiting = ask(Kind.GRANT, pool="promotional", amount=500, expires_at=in_days(customer, 2))
+        customer.wait(days=3)
+
+        with pytest.raises(services.InvalidAdjustment):
+            decide(waiting)
+        assert LedgerEntry.objects.count() == 0
+
+    def test_credits_that_end_before_they_begin_are_refused(self, customer, ask):
+        with pytest.raises(services.InvalidAdjustment):
+            ask(Kind.GRANT, pool="promotional", amount=5, expires_at=in_days(customer, 0))
 
 
 class TestTheSecondPerson:

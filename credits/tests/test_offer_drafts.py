@@ -3,10 +3,11 @@
 from dataclasses import replace
 
 import pytest
+from django.db import transaction
 from django.urls import reverse
 
 from credits import drafts, queries
-from credits.models import Offer, StaffAction
+from credits.models import Offer, StaffAction, TermsAreFixed
 from credits.payments import publishing
 from credits.pricing import Listed, PricingError
 
@@ -124,6 +125,66 @@ class TestRetiring:
             drafts.set_for_sale(offer_id=draft.pk, for_sale=True, actor="staff:a", now=now)
 
 
+class TestTheTerms:
+    """Below the admin too: whoever writes code that edits a published offer is stopped."""
+
+    @pytest.mark.parametrize(
+        ("name", "value"),
+        [
+            ("kind", "pack"), ("credits", 5), ("rollover_cap", 1), ("amount", 1),
+            ("currency", "eur"), ("interval", "year"), ("draft", True),
+        ],
+    )  # fmt: skip
+    def test_of_a_published_offer_are_not_saved(self, draft, publish, name, value):
+        offer = publish(draft)
+        setattr(offer, name, value)
+        for fields in ({}, {"update_fields": [name]}):
+            with pytest.raises(TermsAreFixed):
+                offer.save(**fields)
+        with pytest.raises(TermsAreFixed):
+            Offer.objects.filter(pk=offer.pk).update(**{name: value})
+        with pytest.raises(TermsAreFixed), transaction.atomic():
+            Offer.objects.bulk_update([offer], [name])
+
+    def test_of_a_draft_are(self, draft):
+        draft.amount = 1
+        draft.save()
+        assert Offer.objects.get().amount == 1
+
+    def test_cover_all_that_is_sold(self):
+        """A new column is a term, or it is named here."""
+        free = {"id", "slug", "name", "stripe_price_id", "draft", "active", "replaces", "order"}
+        assert {field.name for field in Offer._meta.fields} == free | set(Offer.TERMS)
+
+
+class TestThePreview:
+    @pytest.fixture
+    def page(self, client, django_user_model, draft, publish, now):
+        """Of a successor of the only offer on sale."""
+        old = publish(draft)
+        new = replace(PLAN, slug="team-2", name="Big team", amount=12345)
+        successor = drafts.save_draft(new, actor="staff:a", now=now, replaces_id=old.pk)
+        client.force_login(django_user_model.objects.create_superuser("owner@example.com", "pw"))
+        return client.get(reverse("admin:credits_offer_preview", args=[successor.pk]))
+
+    def test_shows_the_draft_in_the_place_of_what_it_replaces(self, page):
+        text = page.content.decode()
+        assert page.status_code == 200
+        assert "$123.45" in text
+        assert "$99.00" not in text
+        assert [offer.slug for offer, _price in page.context["prices"]] == ["team-2"]
+
+    def test_changes_nothing(self, page, client):
+        assert [offer.slug for offer in queries.offers()] == ["team"]
+        client.logout()
+        assert "Big team" not in client.get("/prices/").content.decode()
+
+    def test_is_of_drafts_only(self, page, client):
+        published = Offer.objects.get(slug="team")
+        answer = client.get(reverse("admin:credits_offer_preview", args=[published.pk]))
+        assert answer.status_code == 403
+
+
 class TestThePages:
     @pytest.fixture
     def staff(self, client, django_user_model):
@@ -145,6 +206,8 @@ class TestThePages:
         assert staff.get(self.url(offer, "change")).status_code == 200
         staff.post(self.url(offer, "edit"), self.fields(amount=8900))
         staff.post(self.url(offer, "publish"))
+        listing = staff.get(reverse("admin:credits_offer_changelist")).content.decode()
+        assert "$89.00 per month" in listing
         form = staff.get(self.url(offer, "succeed")).content.decode()
         assert 'value="team-2"' in form
         staff.post(self.url(offer, "succeed"), self.fields(slug="team-2", amount=7900))

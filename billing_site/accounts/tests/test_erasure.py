@@ -35,7 +35,7 @@ from billing_site.sandbox.stripe.tests.conftest import (
 from billing_site.sandbox.stripe.tests.test_site import Site, client_of_site
 from credits import queries
 from credits import services as credits
-from credits.models import Account, InboxEvent, LedgerEntry, Offer
+from credits.models import Account, InboxEvent, LedgerEntry, Offer, StaffAction
 from credits.payments.client import SellingUnavailable
 from credits.payments.tests.conftest import offers
 from credits.tests.conftest import books_balance
@@ -311,6 +311,14 @@ class TestTheCommand:
     def test_deletes_with_yes(self, user):
         assert "@erased.invalid now." in self.run("ada@example.com", "--yes")
         assert User.objects.get().erased_at is not None
+
+    def test_is_in_the_audit_log(self, user):
+        self.run("ada@example.com", "--yes", "--reason", "ticket 7")
+        logged = StaffAction.objects.values_list("action", "reason", "target")
+        assert list(logged) == [
+            ("account.frozen", "ticket 7", ""), ("person.erase", "ticket 7", f"user:{user.pk}"),
+        ]  # fmt: skip
+        assert StaffAction.objects.filter(actor__startswith="cli:").count() == 2
 
     def test_says_that_stripe_cannot_be_reached(self, user, site, settings):
         settings.STRIPE_API_BASE = "http://127.0.0.1:1"

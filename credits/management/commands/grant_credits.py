@@ -4,6 +4,7 @@ from datetime import date, datetime
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.utils import timezone
 
 from credits import queries, services
@@ -49,16 +50,27 @@ class Command(CreditsCommand):
             raise CommandError("The key is too long: at most 248 characters are kept.")
         account = arguments.account_of(options["email"], now)
         before = queries.balance(account_id=account.pk, now=now)
-        lot = services.grant(
-            account_id=account.pk,
-            pool=pool,
-            amount=options["amount"],
-            source_key=source_key,
-            expires_at=expires_at,
-            actor=arguments.operator(),
-            note=options["reason"],
-            now=now,
-        )
+        with transaction.atomic():
+            lot = services.grant(
+                account_id=account.pk,
+                pool=pool,
+                amount=options["amount"],
+                source_key=source_key,
+                expires_at=expires_at,
+                actor=arguments.operator(),
+                note=options["reason"],
+                now=now,
+            )
+            if lot.created_at == now:  # else it was granted and logged before
+                services.record_action(
+                    actor=arguments.operator(),
+                    action="credits.grant",
+                    account_id=account.pk,
+                    target=source_key,
+                    reason=options["reason"],
+                    after={"pool": pool.value, "amount": lot.granted},
+                    now=now,
+                )
         after = queries.balance(account_id=account.pk, now=now)
         self.stdout.write(f"before: {described(before)}")
         self.stdout.write(f"after:  {described(after)}")

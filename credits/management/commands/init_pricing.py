@@ -1,13 +1,17 @@
 from argparse import ArgumentParser
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from django.core.management.base import CommandError
 from django.db import transaction
+from django.utils import timezone
 
 from credits import pricing
+from credits.management import arguments
 from credits.management.base import CreditsCommand
 from credits.payments import client, prices
+from credits.services import record_action
 
 
 class Command(CreditsCommand):
@@ -58,4 +62,15 @@ def _bring_in_line(listed: list[pricing.Listed]) -> pricing.Changes:
             pricing.write(listed)
             transaction.set_rollback(True)
         listed = prices.with_prices(listed)
-    return pricing.write(listed)
+    with transaction.atomic():
+        changes = pricing.write(listed)
+        done = {name: slugs for name, slugs in asdict(changes).items() if name != "unchanged"}
+        if any(done.values()):
+            record_action(
+                actor=arguments.operator(),
+                action="offer.init",
+                reason="",
+                after=done,
+                now=timezone.now(),
+            )
+    return changes

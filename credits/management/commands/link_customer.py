@@ -3,6 +3,7 @@ from argparse import ArgumentParser
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.db import transaction
 from django.utils import timezone
 
 from credits import services
@@ -27,7 +28,16 @@ class Command(CreditsCommand):
             raise CommandError(f"{customer!r} is not the id of a Stripe customer (cus_…).")
         now = timezone.now()
         account = arguments.account_of(options["email"], now)
-        services.link_customer(account_id=account.pk, customer_id=customer, now=now)
+        with transaction.atomic():
+            services.link_customer(account_id=account.pk, customer_id=customer, now=now)
+            services.record_action(
+                actor=arguments.operator(),
+                action="account.link",
+                account_id=account.pk,
+                target=customer,
+                reason="",
+                now=now,
+            )
         waiting = InboxEvent.objects.filter(
             state=InboxEvent.State.WAITING, reason__contains=f"customer {customer}:"
         ).update(next_attempt_at=now)

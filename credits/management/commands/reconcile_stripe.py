@@ -7,11 +7,14 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.utils import timezone
 
+from credits import services
+from credits.management import arguments
 from credits.management.base import CreditsCommand
 from credits.payments import reconcile
 from credits.payments.client import SellingUnavailable
 
 MOST_DAYS = 366
+MOST_LOGGED = 200  # differences, in the line of the audit log
 QUIET_SECONDS = 1
 PAUSE_SECONDS = 2  # between two lines of progress
 
@@ -61,7 +64,16 @@ class Command(CreditsCommand):
         self.stdout.write(f"Stripe and the books agree ({repaired} repaired), {read}.")
 
     def _repair(self, differences: Sequence[reconcile.Difference]) -> int:
-        left = reconcile.repair(differences, now=timezone.now())
+        now = timezone.now()
+        if differences:
+            services.record_action(
+                actor=arguments.operator(),
+                action="reconcile.apply",
+                reason="",
+                after={"differences": [str(row) for row in differences][:MOST_LOGGED]},
+                now=now,
+            )
+        left = reconcile.repair(differences, now=now)
         for row in left:
             self.stderr.write(str(row))
         return len(left)

@@ -148,11 +148,11 @@ class TestAMailServer:
     def test_what_was_given_up_is_sent_when_staff_says_so(self, owe, now):
         owe()
         notice = Notice.objects.get()
-        assert not notices.send_again(notice_id=notice.pk, now=now)
+        assert not notices.send_again(notice_id=notice.pk, actor="staff:a", now=now)
         Notice.objects.update(state=State.FAILED, next_attempt_at=None, attempts=16)
-        assert notices.send_again(notice_id=notice.pk, now=now)
+        assert notices.send_again(notice_id=notice.pk, actor="staff:a", now=now)
         assert outbox.send_due(now=now) == 1
-        assert not notices.send_again(notice_id=notice.pk, now=now)
+        assert not notices.send_again(notice_id=notice.pk, actor="staff:a", now=now)
         assert len(mail.outbox) == 1
 
 

@@ -1,11 +1,12 @@
 """What needs a person is mailed to staff once, not every minute."""
 
 from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 from django.core import mail
 
-from credits import notices
+from credits import notices, services
 from credits.models import InboxEvent, Notice
 from credits.notices import outbox, staff
 from credits.tests.race import race
@@ -129,3 +130,18 @@ def test_two_workers_at_once_tell_each_thing_once(event, now, mail_server):
     race(*[lambda: staff.alert_staff(now=now + 20 * MINUTES)] * 3)
     told = "".join(message.get_content() for message in mail_server.taken)
     assert told.count("/change/") == 20
+
+
+class TestAnAdjustment:
+    def test_that_waits_for_a_second_person_is_told_once(self, account, now, django_user_model):
+        ann = django_user_model.objects.create_user("ann@example.com", is_staff=True)
+        waiting = services.request_adjustment(
+            form_id=uuid4(), account_id=account.pk, kind="grant",
+            terms={"pool": "bulk", "amount": 500}, reason_code="other", reason="x",
+            user_id=ann.pk, limit=0, sequence=0, now=now,
+        )  # fmt: skip
+        assert staff.alert_staff(now=now) == 1
+        assert staff.alert_staff(now=now) == 0
+        [message] = mail.outbox
+        assert "An adjustment of 500 credits waits" in message.subject
+        assert f"/admin/credits/adjustment/{waiting.pk}/decide" in message.body

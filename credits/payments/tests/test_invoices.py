@@ -1,10 +1,11 @@
 """What a paid invoice brings, in both shapes of Stripe's objects."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
 
-from credits import services
+from credits import drafts, services
 from credits.models import CreditLot, InboxEvent, Offer
 from credits.payments.tests import events as stripe
 from credits.payments.tests.events import MONTH
@@ -88,6 +89,22 @@ class TestAPaidInvoice:
         Offer.objects.filter(slug="starter").update(stripe_price_id="price_new")
         at_stripe.apply(later=timedelta(minutes=1))
         assert at_stripe.balance.available == 20
+
+    def test_for_a_price_that_is_sold_no_more_brings_what_it_always_brought(self, at_stripe, now):
+        """Who has a plan keeps it when a successor is published."""
+        old = Offer.objects.get(slug="starter")
+        successor = replace(drafts.listed(old), slug="starter-2", credits=5, stripe_price_id="")
+        draft = drafts.save_draft(successor, replaces_id=old.pk, actor="staff:a", now=now)
+        drafts.publish(
+            offer_id=draft.pk, price_id="price_new", seen=successor, actor="staff:a", now=now
+        )
+        old.refresh_from_db()
+        assert old.state == "retired"
+
+        at_stripe.pays_invoice()
+
+        assert at_stripe.balance.pools["subscription"] == 20
+        assert CreditLot.objects.get().terms["slug"] == "starter"
 
     def test_of_an_unknown_customer_waits_until_one_is_linked(self, at_stripe):
         event = at_stripe.pays_invoice(customer="cus_2")

@@ -5,6 +5,7 @@ from django.utils import timezone
 
 from billing_site.accounts import services
 from billing_site.accounts.models import User
+from credits.management.arguments import operator
 
 
 class Command(BaseCommand):
@@ -23,7 +24,9 @@ class Command(BaseCommand):
                 f"The name must be 1 to {services.MAX_NAME_CHARS} printable characters."
             )
         try:
-            key, plain = services.create_api_key(user=user, name=name, now=timezone.now())
+            key, plain = services.create_api_key(
+                user=user, name=name, staff=operator(), now=timezone.now()
+            )
         except services.ApiKeyError as error:
             raise CommandError(f"{error} Choose another with --name, or revoke one.") from None
         self.stdout.write(plain)

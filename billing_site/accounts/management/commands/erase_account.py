@@ -16,6 +16,11 @@ class Command(CreditsCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("email", metavar="EMAIL", type=arguments.email_address)
+        parser.add_argument(
+            "--reason",
+            type=arguments.short_text,
+            help="kept in the audit log for ever: a ticket, no names",
+        )
         parser.add_argument("--yes", action="store_true", help="do it; without, say what is lost")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -30,7 +35,9 @@ class Command(CreditsCommand):
             self.stdout.write(f"{user.email} would lose {what}. Add --yes to delete the account.")
             return
         try:
-            erasure.erase(user=user, now=now)
+            erasure.erase(
+                user=user, now=now, actor=arguments.operator(), reason=options["reason"] or ""
+            )
         except SellingUnavailable as error:
             raise CommandError(f"Nothing was deleted: {error.reason}") from error
         self.stdout.write(f"Deleted. Lost: {what}. The account is {user.email} now.")

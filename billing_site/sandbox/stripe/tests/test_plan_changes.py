@@ -92,9 +92,9 @@ def site(shop, settings, offers, account):
     for slug, price in [
         ("starter", shop.plan), ("pro", shop.pro), ("mini", shop.mini), ("year", shop.year)
     ]:  # fmt: skip
-        Offer.objects.filter(slug=slug).update(
-            stripe_price_id=price.id, amount=price.unit_amount, rollover_cap=0
-        )
+        offer = Offer.objects.get(slug=slug)
+        offer.stripe_price_id, offer.amount, offer.rollover_cap = price.id, price.unit_amount, 0
+        offer.save(never_bought=True)
     shop.fresh()
     return PlanSite(shop, Client(), account)
 

@@ -5,15 +5,11 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("credits", "0021_staff_lists"),
-        ("generation", "0003_open_generations"),
+        ("credits", "0014_staff_lists"),
+        ("generation", "0004_recent"),
     ]
 
     operations = [
-        migrations.AddIndex(
-            model_name="generation",
-            index=models.Index(fields=["created_at"], name="generation_recent"),
-        ),
         migrations.AddIndex(
             model_name="generation",
             index=models.Index(

@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("credits", "0012_mirror"),
+        ("credits", "0013_daily_totals_and_audits"),
     ]
 
     operations = [
@@ -52,12 +52,6 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="ledgerentry",
             index=models.Index(
-                fields=["created_at", "kind", "amount"], name="credits_entry_by_day"
-            ),
-        ),
-        migrations.AddIndex(
-            model_name="ledgerentry",
-            index=models.Index(
                 condition=models.Q(("kind", "hold"), _negated=True),
                 fields=["kind", "created_at"],
                 name="credits_entry_rare_kind",
@@ -68,19 +62,7 @@ class Migration(migrations.Migration):
             index=models.Index(fields=["created_at"], name="credits_notice_recent"),
         ),
         migrations.AddIndex(
-            model_name="notice",
-            index=models.Index(
-                condition=models.Q(("state", "failed")),
-                fields=["state"],
-                name="credits_notice_given_up",
-            ),
-        ),
-        migrations.AddIndex(
             model_name="planclick",
             index=models.Index(fields=["created_at"], name="credits_plan_all_recent"),
-        ),
-        migrations.AddIndex(
-            model_name="retailtoken",
-            index=models.Index(fields=["created_at"], name="credits_token_by_day"),
         ),
     ]
