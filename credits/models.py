@@ -478,6 +478,7 @@ class PlanClick(models.Model):
         ]
         indexes = [
             models.Index(name="credits_plan_click_recent", fields=["account", "created_at"]),
+            models.Index(name="credits_plan_all_recent", fields=["created_at"]),
         ]
 
     def __str__(self) -> str:

@@ -88,7 +88,15 @@ def _send(now: datetime) -> int:
 
 def _message(notices: list[Notice]) -> EmailMessage:
     things = [(notice.context["text"], absolute(notice.context["path"])) for notice in notices]
-    body = render_to_string("mail/staff.txt", {"things": things, "site_url": settings.SITE_URL})
+    unsettled = reverse("admin:credits_inboxevent_changelist") + "?state=unsettled"
+    body = render_to_string(
+        "mail/staff.txt",
+        {
+            "things": things,
+            "unsettled_url": absolute(unsettled),
+            "site_url": settings.SITE_URL,
+        },
+    )
     count = len(things)
     subject = things[0][0] if count == 1 else f"{count} things need a person"
     return EmailMessage(

@@ -12,10 +12,13 @@ from datetime import datetime, timedelta
 
 import stripe
 from django.conf import settings
+from django.db import transaction
 from django.db.models import QuerySet
+from django.urls import reverse
 from djstripe.models import APIKey, Event
 
 from credits.models import InboxEvent
+from credits.notices import tell_staff
 from credits.payments.client import is_configured
 
 logger = logging.getLogger(__name__)
@@ -67,12 +70,20 @@ def _mirror(event: InboxEvent, now: datetime) -> None:
 
 
 def _postpone(event: InboxEvent, error: str, now: datetime) -> None:
+    """Later again, with growing pauses; after MOST_ATTEMPTS it is given up, which staff is told."""
     tried = event.mirror_attempts + 1
     pause = min(FIRST_PAUSE * 2 ** (tried - 1), LONGEST_PAUSE)
     again = now + pause if tried < MOST_ATTEMPTS else None
-    _unmirrored(event).filter(mirror_attempts=tried).update(
-        mirror_error=error.replace("\0", ""), next_mirror_at=again
-    )
+    with transaction.atomic():
+        ours = _unmirrored(event).filter(mirror_attempts=tried)
+        noted = ours.update(mirror_error=error.replace("\0", ""), next_mirror_at=again)
+        if noted and again is None:
+            tell_staff(
+                fact_key=f"mirror:{event.event_id}:{now.isoformat()}",
+                text=f"dj-stripe has no copy of {event.type} {event.event_id}: given up.",
+                path=reverse("admin:credits_inboxevent_change", args=[event.pk]),
+                now=now,
+            )
 
 
 def _unmirrored(event: InboxEvent) -> QuerySet[InboxEvent]:

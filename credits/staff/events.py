@@ -110,7 +110,7 @@ class InboxEventAdmin(BookList):
     """Stripe's events: what arrived, and what became of it."""
 
     moment = "received_at"
-    list_display = ("type", "state", "customer", "attempts", "last_reason", "mirror", "received_at")
+    list_display = ("type", "state", "received_at", "customer", "attempts", "last_reason", "mirror")
     list_filter = (Standing, Unsettled, Type, Days)
     search_help_text = _("A whole event, object or fact's id, email, account or customer.")
     actions = ("retry_all", "mirror_all")
@@ -364,4 +364,11 @@ def _ending(state: str, reason: str) -> str:
 
 
 def _block(text: str) -> SafeString | str:
-    return format_html('<pre class="overflow-x-auto text-xs">{}</pre>', text) if text else "-"
+    return (
+        format_html(
+            '<pre class="text-xs" style="white-space: pre-wrap; overflow-wrap: anywhere">{}</pre>',
+            text,
+        )
+        if text
+        else "-"
+    )

@@ -10,7 +10,7 @@ from djstripe.models import Account, Event
 from djstripe.signals import WEBHOOK_SIGNALS
 
 from credits import queries
-from credits.models import CreditLot, InboxEvent
+from credits.models import CreditLot, InboxEvent, Notice
 from credits.payments import inbox, mirror, receivers
 from credits.payments.rules import RULES
 from credits.payments.tests import events as stripe
@@ -111,6 +111,8 @@ class TestTheMirror:
         assert pauses == sorted(pauses) and pauses[-1] == mirror.LONGEST_PAUSE
         assert "no such column" in row.mirror_error
         assert row.state == InboxEvent.State.RECEIVED  # applying does not care
+        [told] = Notice.objects.filter(kind=Notice.Kind.STAFF)
+        assert told.context["path"] == f"/admin/credits/inboxevent/{row.pk}/change/"
 
     def test_takes_over_what_a_dead_worker_had_claimed(self, alone, stored, pack, now):
         row = stored(pack)
