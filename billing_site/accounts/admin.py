@@ -18,6 +18,7 @@ from django.db import transaction
 from django.db.models import Model, QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
@@ -34,6 +35,14 @@ for model in (Group, Authenticator, AccessAttempt, AccessFailureLog, AccessLog, 
     admin.site.unregister(model)
 # Staff signs in where everybody does: the admin's own form lets passwords be tried without a limit.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+
+def _change_own_password(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    """Where everybody changes it, and for the same reason."""
+    return redirect("account_change_password")
+
+
+admin.site.password_change = _change_own_password  # type: ignore[method-assign]
 
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
