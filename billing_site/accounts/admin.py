@@ -42,7 +42,7 @@ def _change_own_password(request: HttpRequest, extra_context: Any = None) -> Htt
     return redirect("account_change_password")
 
 
-admin.site.password_change = _change_own_password  # type: ignore[method-assign]
+admin.site.password_change = _change_own_password  # type: ignore[method-assign,assignment]
 
 POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
 
