@@ -23,7 +23,7 @@ from django.utils import timezone
 from billing_site.checks import check_settings
 from billing_site.embedded_postgres import launcher
 from billing_site.embedded_postgres.errors import EmbeddedPostgresError
-from billing_site.sandbox import demo, journey
+from billing_site.sandbox import demo, journey, shop
 from billing_site.sandbox.processes import ChildEnded, Children, manage
 from billing_site.sandbox.stripe import Sandbox, UnreadableState
 from credits import queries, services
@@ -35,7 +35,6 @@ START_SECONDS = 30  # for the worker and the web server, each
 WEB_STOP_SECONDS = "3"  # granian waits for ever for a worker that is told to end while it starts
 CHECK_CREDITS = 5
 SANDBOX_PORT = 12111
-SANDBOX_KEY = "sk_test_sandbox00000000000000000"  # not secret: it opens nothing but the sandbox
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -186,18 +185,18 @@ class Quickstart:
         """Without a key of yours the sandbox plays Stripe, in this process. Its data is kept."""
         if settings.STRIPE_SECRET_KEY:
             return "the account of STRIPE_SECRET_KEY"
-        state, secret = settings.VAR_DIR / "stripe-sandbox.json", "whsec_sandbox"
+        state = settings.VAR_DIR / "stripe-sandbox.json"
         events = f"{self.address}/stripe/webhook/"
         try:
-            sandbox = Sandbox(state, _free_port(), SANDBOX_KEY, events, secret)
+            sandbox = Sandbox(state, _free_port(), shop.KEY, events, shop.SECRET)
             sandbox.start()
         except (UnreadableState, OSError) as error:
             raise QuickstartFailed(f"The Stripe sandbox cannot run: {error}") from error
         self._undo.callback(sandbox.stop)
         self.stripe_address = sandbox.address
         self._sandbox = {
-            "STRIPE_SECRET_KEY": SANDBOX_KEY,
-            "STRIPE_WEBHOOK_SECRET": secret,
+            "STRIPE_SECRET_KEY": shop.KEY,
+            "STRIPE_WEBHOOK_SECRET": shop.SECRET,
             "STRIPE_API_BASE": sandbox.address,
         }
         return f"sandbox at {sandbox.address}/_sandbox/, no real money"

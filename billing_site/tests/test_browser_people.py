@@ -12,6 +12,7 @@ from billing_site.tests.test_browser import (
     PASSWORD,
     browser_type_launch_args,
     does_not_scroll_sideways,
+    hosts,
     no_earlier_attempts,
     pytestmark,
     sign_up,
@@ -21,7 +22,7 @@ from billing_site.tests.test_browser import (
 pytest.importorskip("playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import Page, expect
 
-__all__ = ["browser_type_launch_args", "no_earlier_attempts", "pytestmark", "visit"]
+__all__ = ["browser_type_launch_args", "hosts", "no_earlier_attempts", "pytestmark", "visit"]
 
 
 def sign_out(page: Page) -> None:
