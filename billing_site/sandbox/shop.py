@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.test import override_settings
@@ -18,7 +19,7 @@ SECRET = "whsec_sandbox"  # noqa: S105 (signs the sandbox's events)
 def open_shop(address: str, state_file: Path) -> Iterator[Sandbox]:
     """Leads the site at `address` to a sandbox, and the sandbox's events to the site."""
     with Sandbox(state_file, 0, KEY, f"{address}/stripe/webhook/", SECRET) as sandbox:
-        policy = copy.deepcopy(settings.CONTENT_SECURITY_POLICY)
+        policy: Any = copy.deepcopy(settings.CONTENT_SECURITY_POLICY)
         policy["DIRECTIVES"]["form-action"].append(sandbox.address)
         with override_settings(
             SITE_URL=address,

@@ -244,7 +244,7 @@ def disputes_a_payment(life: Life) -> None:
 def cancels(life: Life) -> None:
     life.opens("/subscription/")
     life.follows("Cancel the plan")
-    life.reads("There are 120 credits of it now", "50 credits of packs")
+    life.reads("There are 120 credits of it now", "Credits of packs: 50.")
     life.presses("Cancel the plan")
     life.reads("Your plan ends with the period that is paid.")
     life.has(subscription=120, bulk=50)
