@@ -102,6 +102,10 @@ def _claw_back(entry: LedgerEntry) -> str:
     return words
 
 
+def _restore(entry: LedgerEntry) -> str:
+    return _("A refund failed, and what it had taken comes back: %s") % lot_words(entry.lot)
+
+
 def _repay(entry: LedgerEntry) -> str:
     words = _("Paid for credits that were spent before their purchase was refunded")
     if entry.owed_after:
@@ -141,6 +145,7 @@ EXPLAIN: dict[LedgerEntry.Kind, Callable[[LedgerEntry], str]] = {
     Kind.ROLLOVER: _rollover,
     Kind.CLAW_BACK: _claw_back,
     Kind.REPAY: _repay,
+    Kind.RESTORE: _restore,
     Kind.FREEZE: _freeze,
     Kind.UNFREEZE: _unfreeze,
     Kind.ADJUST: _adjust,

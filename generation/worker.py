@@ -20,7 +20,13 @@ from typing import NamedTuple, cast
 
 import psycopg
 from django.conf import settings
-from django.db import DatabaseError, close_old_connections, connection
+from django.db import (
+    DatabaseError,
+    InterfaceError,
+    OperationalError,
+    close_old_connections,
+    connection,
+)
 from django.utils import timezone
 
 from credits import services as credits
@@ -174,6 +180,10 @@ def _empty(stream: Callable[..., int], stop: threading.Event) -> None:
 def _do(action: Callable[..., object]) -> object:
     try:
         return action(now=timezone.now())
+    except (OperationalError, InterfaceError) as error:  # away or busy: a line, no traceback
+        logger.warning("%s waits for the database: %s", action, error)
+        connection.close()
+        return None
     except Exception:
         logger.exception("%s failed; the next round tries again", action)
         connection.close()

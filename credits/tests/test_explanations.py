@@ -200,6 +200,15 @@ class TestMoneyThatWentBack:
         assert why(customer, Kind.FREEZE).startswith("Still set aside, the payment is disputed")
 
 
+def test_what_a_failed_refund_brings_back_is_named(customer):
+    bought = pack(customer)
+    customer.claw_back(bought, 100)
+    customer.reverse_claw_back(bought, 0)
+    assert why(customer, Kind.RESTORE) == (
+        "A refund failed, and what it had taken comes back: 2 × Pack"  # noqa: RUF001
+    )
+
+
 def test_disputes_are_named_when_they_open_and_when_they_are_over(customer):
     bought = pack(customer)
     customer.freeze(bought)

@@ -247,7 +247,7 @@ class TestPrinted:
         grant(account, now, 300)
         spend(account, now, times=120)
         client = client_of(account)
-        with django_assert_max_num_queries(12):
+        with django_assert_max_num_queries(13):
             client.get("/statement/print/")
 
 

@@ -9,7 +9,7 @@ from credits.models import Account
 from credits.tests.pages import hidden, html, text
 from generation import failures, services
 from generation.tests.cast import available, finish, give, give_token, request, start, tokens
-from generation.tests.pages import ATTACK, ESCAPED, NEW, url
+from generation.tests.pages import ATTACK, ESCAPED, NEW, NO_SUCH_ID, url
 
 pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("clock")]
 
@@ -94,9 +94,9 @@ class TestDetail:
     ) -> None:
         give(account, now)
         generation = request(account, now)
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             client.get(url(generation))
-        with django_assert_max_num_queries(6):
+        with django_assert_max_num_queries(7):
             client.get(url(generation, "progress"))
 
 
@@ -253,7 +253,7 @@ class TestStrangers:
             html(client.post(url(theirs, action)), status=404)
         assert available(other, now) == 9
 
-    @pytest.mark.parametrize("address", [str(uuid4()), "1", "x", "..%2f", "%00"])
+    @pytest.mark.parametrize("address", [NO_SUCH_ID, "1", "x", "..%2f", "%00"])
     def test_ids_that_do_not_exist(self, client: Client, address: str) -> None:
         html(client.get(f"/generations/{address}/"), status=404)
 
