@@ -4,10 +4,11 @@ from datetime import datetime, timedelta
 
 from billing_site.sandbox import demo
 from credits import services
-from credits.models import Pool
+from credits.models import Offer, Pool, Subscription
 from generation import services as generations
 from generation.models import Generation
 
+SUBSCRIPTION = "sub_1RrF2uKq"
 MODEL = "SmolLM2-135M-Instruct"
 NEXT_PROMPT = (
     "A friendly reminder to members whose annual pass ends this month: what renewing costs, "
@@ -84,6 +85,11 @@ def make(*, now: datetime) -> None:
     )  # fmt: skip
     _generate(account_id, now, older_than=2, newer_than=10)
     _renew(account_id, "invoice:in_1SDs0xKq", now - 1 * days)
+    Subscription.objects.create(
+        account_id=account_id, subscription_id=SUBSCRIPTION, status="active",
+        price_id=Offer.objects.get(slug="starter").stripe_price_id, as_of=now - 1 * days,
+        period_end=now - 1 * days + timedelta(days=30),
+    )  # fmt: skip
     _generate(account_id, now, older_than=0, newer_than=2)
 
 
@@ -93,6 +99,7 @@ def _renew(account_id: int, source_key: str, now: datetime) -> None:
         source_key=source_key, amount_paid=900, currency="usd", now=now,
         terms={
             "name": "Starter",
+            "subscription": SUBSCRIPTION,
             "period_start": now.isoformat(),
             "period_end": (now + timedelta(days=30)).isoformat(),
         },

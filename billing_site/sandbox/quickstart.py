@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from datetime import timedelta
@@ -23,9 +24,10 @@ from django.utils import timezone
 from billing_site.checks import check_settings
 from billing_site.embedded_postgres import launcher
 from billing_site.embedded_postgres.errors import EmbeddedPostgresError
-from billing_site.sandbox import demo, journey
+from billing_site.sandbox import demo, journey, newcomer, shop
 from billing_site.sandbox.processes import ChildEnded, Children, manage
 from billing_site.sandbox.stripe import Sandbox, UnreadableState
+from billing_site.sandbox.visitor import JourneyFailed
 from credits import queries, services
 from credits.models import Pool
 from generation import local_model
@@ -35,7 +37,6 @@ START_SECONDS = 30  # for the worker and the web server, each
 WEB_STOP_SECONDS = "3"  # granian waits for ever for a worker that is told to end while it starts
 CHECK_CREDITS = 5
 SANDBOX_PORT = 12111
-SANDBOX_KEY = "sk_test_sandbox00000000000000000"  # not secret: it opens nothing but the sandbox
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -50,9 +51,10 @@ class Quickstart:
         self.port = port
         self.address = f"http://127.0.0.1:{port}"
         self.write = write
-        self.children = Children(write)
+        self.children = Children(self._hear)
         self._undo = ExitStack()
-        self.stripe_address = ""
+        self.stripe: Sandbox | None = None
+        self._heard: deque[str] = deque(maxlen=500)  # of what the children said last
         self._sandbox: dict[str, str] = {}  # environment that leads the site to the Stripe sandbox
         self._began_something = False
 
@@ -98,7 +100,10 @@ class Quickstart:
             _end_our_processes()
 
     def check(self) -> None:
-        """The main job once, and the proof of the books. Raises QuickstartFailed."""
+        """The main job and a newcomer's life once, and the proof of the books.
+
+        Raises QuickstartFailed.
+        """
         started = time.monotonic()
 
         def report(what: str) -> None:
@@ -109,7 +114,10 @@ class Quickstart:
         self._top_up()
         try:
             journey.run(self.address, report, lambda: self._wait(0.1))
-        except (journey.JourneyFailed, requests.RequestException) as error:
+            if self.stripe:
+                life = newcomer.Newcomer(self.address, self.stripe, self._heard, self._wait)
+                life.live(report)
+        except (JourneyFailed, requests.RequestException) as error:
             raise QuickstartFailed(str(error)) from error
         wrong = list(queries.find_imbalances())
         if wrong:
@@ -120,6 +128,10 @@ class Quickstart:
         """For ever. Raises QuickstartFailed when a child ends by itself."""
         while True:
             self._wait(0.5)
+
+    def _hear(self, line: str) -> None:
+        self._heard.append(line)
+        self.write(line)
 
     # Steps -----------------------------------------------------------------------------------
 
@@ -186,18 +198,18 @@ class Quickstart:
         """Without a key of yours the sandbox plays Stripe, in this process. Its data is kept."""
         if settings.STRIPE_SECRET_KEY:
             return "the account of STRIPE_SECRET_KEY"
-        state, secret = settings.VAR_DIR / "stripe-sandbox.json", "whsec_sandbox"
+        state = settings.VAR_DIR / "stripe-sandbox.json"
         events = f"{self.address}/stripe/webhook/"
         try:
-            sandbox = Sandbox(state, _free_port(), SANDBOX_KEY, events, secret)
+            sandbox = Sandbox(state, _free_port(), shop.KEY, events, shop.SECRET)
             sandbox.start()
         except (UnreadableState, OSError) as error:
             raise QuickstartFailed(f"The Stripe sandbox cannot run: {error}") from error
         self._undo.callback(sandbox.stop)
-        self.stripe_address = sandbox.address
+        self.stripe = sandbox
         self._sandbox = {
-            "STRIPE_SECRET_KEY": SANDBOX_KEY,
-            "STRIPE_WEBHOOK_SECRET": secret,
+            "STRIPE_SECRET_KEY": shop.KEY,
+            "STRIPE_WEBHOOK_SECRET": shop.SECRET,
             "STRIPE_API_BASE": sandbox.address,
         }
         return f"sandbox at {sandbox.address}/_sandbox/, no real money"
@@ -233,7 +245,7 @@ class Quickstart:
     def _start_children(self) -> None:
         self._undo.callback(self.children.stop)
         self._children_began = timezone.now()
-        self.children.start("worker", manage("worker"), **self._sandbox)
+        self.children.start("worker", manage("worker"), SITE_URL=self.address, **self._sandbox)
         self.children.start(
             "web",
             [

@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from django.db import connection
 from django.utils import timezone
 
 from billing_site.sandbox import demo, history
+from billing_site.sandbox.shop import open_shop
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, ViewportSize
@@ -53,6 +55,8 @@ def _open_newest(page: "Page") -> None:
 
 PICTURES = [
     Picture("dashboard", "/"),
+    Picture("prices", "/prices/"),
+    Picture("subscription", "/subscription/"),
     Picture("new-generation", "/generations/new/", prepare=_write_prompt),
     Picture("generation", "/generations/", prepare=_open_newest),
     Picture("statement", "/ledger/"),
@@ -96,14 +100,16 @@ def _site() -> Iterator[str]:
     connection.settings_dict["TEST"]["NAME"] = scratch
     connection.creation.create_test_db(verbosity=0, autoclobber=True)
     try:
-        call_command("init_pricing", stdout=io.StringIO())
-        history.make(now=timezone.now())
         server = ThreadedWSGIServer(("127.0.0.1", 0), _QuietHandler, connections_override=None)
-        server.set_app(get_wsgi_application())
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        server.server_close()
+        address = f"http://127.0.0.1:{server.server_port}"
+        with tempfile.TemporaryDirectory() as folder, open_shop(address, Path(folder) / "stripe"):
+            call_command("init_pricing", stdout=io.StringIO())
+            history.make(now=timezone.now())
+            server.set_app(get_wsgi_application())
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            yield address
+            server.shutdown()
+            server.server_close()
     finally:
         connection.creation.destroy_test_db(name, verbosity=0)
 

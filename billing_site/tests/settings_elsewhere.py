@@ -7,3 +7,4 @@ from billing_site.settings import *  # noqa: F403
 from billing_site.settings import DATABASES
 
 DATABASES["default"]["DIRECTORY"] = Path(os.environ["ELSEWHERE"])
+VAR_DIR = DATABASES["default"]["DIRECTORY"].parent

@@ -6,7 +6,7 @@ A new page is one more line in PAGES.
 import gzip
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +17,7 @@ from django.utils import timezone
 
 from billing_site.accounts.models import User
 from billing_site.sandbox import demo, history
+from billing_site.sandbox.shop import open_shop
 from credits import services as credits
 from credits.models import Subscription
 from generation import services as generations
@@ -38,7 +39,20 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
     demo.CUSTOMER: [
         "/",
         "/prices/",
+        "/subscription/",
+        "/subscription/cancel/",
         "/ledger/",
+        "/ledger/?pool=bulk",
+        "/statement/print/",
+        "/statement/balance/",
+        "/statement/verify/",
+        "/purchases/",
+        "/notifications/",
+        "/redeem/",
+        "/account/",
+        "/account/delete/",
+        "/accounts/2fa/",
+        "/accounts/reauthenticate/",
         "/generations/",
         "/generations/?text=nowhere",
         "/generations/new/",
@@ -53,23 +67,40 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
         "/purchases/canceled/",
         "/nowhere/",
     ],
-    NEW_CUSTOMER: ["/", "/ledger/", "/generations/", "/generations/new/", "/prices/"],
-    None: ["/", "/prices/", "/accounts/login/", "/accounts/signup/", "/accounts/password/reset/"],
+    NEW_CUSTOMER: [
+        "/",
+        "/ledger/",
+        "/purchases/",
+        "/subscription/",
+        "/generations/",
+        "/generations/new/",
+        "/prices/",
+    ],
+    None: [
+        "/",
+        "/prices/",
+        "/statement/verify/",
+        "/accounts/login/",
+        "/accounts/signup/",
+        "/accounts/password/reset/",
+    ],
 }
 
 
 @pytest.fixture
-def states() -> dict[str, str]:
+def states(live_server, tmp_path) -> Iterator[dict[str, str]]:
+    with open_shop(live_server.url, tmp_path / "stripe.json"):
+        yield make_states()
+
+
+def make_states() -> dict[str, str]:
     """A customer with a past; gives a generation in each state."""
     now = timezone.now()
     call_command("init_pricing", verbosity=0)
     history.make(now=now)
     demo.make(NEW_CUSTOMER)
     account = credits.open_account(user_id=User.objects.get(email=demo.CUSTOMER.email).pk, now=now)
-    Subscription.objects.create(
-        account=account, subscription_id="sub_1", status="past_due", as_of=now,
-        period_end=now + timedelta(days=9),
-    )  # fmt: skip
+    Subscription.objects.update(status="past_due")
     found = {row.status: str(row.pk) for row in Generation.objects.all()}
     single = _request(account.pk, now, Generation.Funding.RETAIL)
     claimed = generations.claim(now=now, generation_id=single.pk)

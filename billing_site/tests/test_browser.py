@@ -29,7 +29,13 @@ def no_earlier_attempts() -> None:
 
 
 @pytest.fixture
-def visit(new_context, live_server) -> Iterator[Any]:
+def hosts(live_server) -> list[str]:
+    """What pages may ask."""
+    return [live_server.url]
+
+
+@pytest.fixture
+def visit(new_context, live_server, hosts) -> Iterator[Any]:
     """Opens a page; at the end nothing was complained about, and no other host was asked."""
     complaints: list[str] = []
 
@@ -38,7 +44,7 @@ def visit(new_context, live_server) -> Iterator[Any]:
         page = context.new_page()
         page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("request", lambda r: r.url.startswith(live_server.url) or complaints.append(r.url))
+        page.on("request", lambda r: r.url.startswith(tuple(hosts)) or complaints.append(r.url))
         return page
 
     yield open_page

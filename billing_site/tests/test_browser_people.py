@@ -11,6 +11,7 @@ from billing_site.tests.test_browser import (
     EMAIL,
     PASSWORD,
     does_not_scroll_sideways,
+    hosts,
     no_earlier_attempts,
     pytestmark,
     sign_up,
@@ -20,7 +21,7 @@ from billing_site.tests.test_browser import (
 pytest.importorskip("playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import Page, expect
 
-__all__ = ["no_earlier_attempts", "pytestmark", "visit"]
+__all__ = ["hosts", "no_earlier_attempts", "pytestmark", "visit"]
 
 
 def sign_out(page: Page) -> None:

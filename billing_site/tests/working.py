@@ -1,24 +1,32 @@
 """A worker in a thread and a model behind it, for tests that go through the whole site."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from django.db import connection
 from django.test import override_settings
+from django.utils import timezone
 
 from generation import runner
 from generation.tests.misbehaving_server import MisbehavingServer
 
 
 @contextmanager
-def worker(*, seconds_per_word: float = 0.0) -> Iterator[MisbehavingServer]:
-    """Carries out whatever is requested until the block ends, with a model that is slow at will."""
+def worker(
+    *, seconds_per_word: float = 0.0, streams: Sequence[Callable[..., int]] = ()
+) -> Iterator[MisbehavingServer]:
+    """Carries out whatever is requested until the block ends, with a model that is slow at will.
+
+    `streams` are what of billing_site.duties it does besides.
+    """
     done = threading.Event()
 
     def work() -> None:
         while not done.wait(0.05):
             runner.run_one()
+            for stream in streams:
+                stream(now=timezone.now())
         connection.close()
 
     model = MisbehavingServer("good", chunk_delay=seconds_per_word)

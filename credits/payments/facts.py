@@ -87,7 +87,9 @@ def _ended(invoices: list[Invoice]) -> set[str]:
 
 def _newest(account_ids: list[int]) -> dict[tuple[int, str], CreditLot]:
     """A later period is always granted later: older ones are refused."""
-    periods = CreditLot.objects.filter(account__in=account_ids, terms__has_key="period_end")
+    periods = CreditLot.objects.filter(
+        account__in=account_ids, terms__has_keys=["subscription", "period_end"]
+    )
     newest = periods.values("account", "terms__subscription").annotate(newest=Max("pk"))
     lots = CreditLot.objects.filter(pk__in=[row["newest"] for row in newest])
     return {(lot.account_id, lot.terms["subscription"]): lot for lot in lots}

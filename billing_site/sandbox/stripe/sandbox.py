@@ -99,6 +99,18 @@ class Sandbox:
         with self.store.changing():
             rest.set_switches(self.store, failure, latency_seconds)
 
+    def charges(self, email: str, *, amount: int) -> list[str]:
+        """The charges of this amount that the customer has paid, oldest first."""
+        with self.store.lock:
+            customers = {row["id"] for row in self.store.find("customer", email=email)}
+            paid = self.store.find("charge", amount=amount, paid=True)[::-1]
+            return [charge["id"] for charge in paid if charge["customer"] in customers]
+
+    def refund(self, charge_id: str) -> None:
+        """All that is left of a charge."""
+        with self.store.changing():
+            money.refund(self.store, self.store.get("charge", charge_id), 0)
+
     def open_dispute(self, charge_id: str, *, inquiry: bool = False) -> str:
         """The cardholder's bank disputes a charge, or only asks; returns the dispute's id."""
         with self.store.changing():

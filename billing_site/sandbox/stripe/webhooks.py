@@ -37,6 +37,7 @@ class Dispatcher:
             self._stopping = True
             self._store.news.notify_all()
         self._thread.join(STOP_SECONDS)
+        self._session.close()
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Whether everything was delivered (or is lost, or given up) within `timeout` seconds."""

@@ -38,6 +38,14 @@ class TestAPaidInvoice:
         at_stripe.pays_invoice("2", lines=[at_stripe.line("price_pro", start=now + MONTH)])
         assert at_stripe.balance.available == 105
 
+    def test_is_booked_beside_credits_that_no_subscription_brought(self, at_stripe, now):
+        services.reset_subscription(
+            account_id=at_stripe.account.pk, amount=5, period_end=now + MONTH, source_key="other",
+            terms={"period_end": (now + MONTH).isoformat()}, now=now,
+        )  # fmt: skip
+        assert at_stripe.pays_invoice().state == State.APPLIED
+        assert at_stripe.balance.available == 20
+
     def test_told_by_two_events_counts_once(self, at_stripe):
         at_stripe.pays_invoice()
         assert at_stripe.pays_invoice().state == State.APPLIED

@@ -22,7 +22,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--port", type=port_number, default=8000)
         parser.add_argument(
-            "--check", action="store_true", help="do the main job once, without a browser, and stop"
+            "--check",
+            action="store_true",
+            help="do the main job and live a customer's life once, without a browser, and stop; "
+            "the sandbox's clock is a month ahead afterwards",
         )
 
     def handle(self, *args: Any, port: int, check: bool, **options: Any) -> None:
@@ -54,9 +57,9 @@ class Command(BaseCommand):
 
     def _welcome(self, site: Quickstart) -> None:
         address = site.address
-        if site.stripe_address:
+        if site.stripe:
             self._line(
-                f"\n  {site.stripe_address}/_sandbox/   the Stripe sandbox: let months pass, refund"
+                f"\n  {site.stripe.address}/_sandbox/   the Stripe sandbox: let months pass, refund"
                 "\n  Pay with card 4242 4242 4242 4242, any date and code. No money moves."
             )
         self._line(

@@ -48,7 +48,8 @@ def page(title: str, content: str, *, status: int = 200, wide: bool = False) -> 
     return Page(
         f'<!doctype html><html lang="en"><head><meta charset="utf-8">'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">'
-        f"<title>{escape(title)} (sandbox)</title><style>{STYLE}</style></head><body>"
+        f'<link rel="icon" href="data:,"><title>{escape(title)} (sandbox)</title>'
+        f"<style>{STYLE}</style></head><body>"
         f'<div class="banner" role="note">Sandbox: no real money</div>'
         f"<main{kind}><h1>{escape(title)}</h1>{content}</main></body></html>",
         status,
