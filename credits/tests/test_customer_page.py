@@ -1,7 +1,6 @@
 """Where did my credits go? Support finds the account by anything, and its page says it."""
 
 from datetime import timedelta
-from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -145,7 +144,9 @@ class TestFinding:
         for term in ("example.com", "in_", "invoice:", "customer", "%", "_"):
             assert found(term) == set(), term
 
-    @pytest.mark.parametrize("term", ["9" * 60, "-1", "²", "x" * 5000, str(uuid4())])
+    @pytest.mark.parametrize(
+        "term", ["9" * 60, "-1", "²", "x" * 5000, "6f9619ff-8b86-4011-b42d-00cf4fc964ff"]
+    )
     def test_what_names_nothing_finds_nothing(self, found, term):
         assert found(term) == set()
 
