@@ -13,3 +13,9 @@ def browser_type_launch_args(browser_type_launch_args: dict[str, Any]) -> dict[s
     if program is None:
         pytest.skip("Chromium is missing: apt install chromium")
     return {**browser_type_launch_args, "executable_path": program}
+
+
+@pytest.fixture
+def hosts(live_server) -> list[str]:
+    """What pages may ask."""
+    return [live_server.url]

@@ -29,12 +29,6 @@ def no_earlier_attempts() -> None:
 
 
 @pytest.fixture
-def hosts(live_server) -> list[str]:
-    """What pages may ask."""
-    return [live_server.url]
-
-
-@pytest.fixture
 def visit(new_context, live_server, hosts) -> Iterator[Any]:
     """Opens a page; at the end nothing was complained about, and no other host was asked."""
     complaints: list[str] = []

@@ -11,7 +11,6 @@ from billing_site.tests.test_browser import (
     EMAIL,
     PASSWORD,
     does_not_scroll_sideways,
-    hosts,
     no_earlier_attempts,
     pytestmark,
     sign_up,
@@ -21,7 +20,7 @@ from billing_site.tests.test_browser import (
 pytest.importorskip("playwright", reason="playwright: pip install -r requirements-dev.txt")
 from playwright.sync_api import Page, expect
 
-__all__ = ["hosts", "no_earlier_attempts", "pytestmark", "visit"]
+__all__ = ["no_earlier_attempts", "pytestmark", "visit"]
 
 
 def sign_out(page: Page) -> None:
