@@ -82,7 +82,7 @@ def _public_site() -> Iterator[CheckMessage]:
             hint="Set it to your provider's OpenAI-compatible API.",
             id="billing_site.W002",
         )
-    if settings.EMAIL_BACKEND.endswith(".console.EmailBackend"):
+    if settings.EMAIL_BACKEND.endswith((".console.EmailBackend", ".terminal_mail.EmailBackend")):
         yield Warning(
             "EMAIL_URL is not set: mails, and with them sign-up codes, go to the terminal.",
             hint="Set it to smtp+tls://user:password@host:587.",

@@ -70,7 +70,7 @@ def read_email(env: environ.Env, url: str) -> dict[str, Any]:
             "EMAIL_URL must look like smtp+tls://user:password@host:587 or consolemail://."
         ) from None
     if config["EMAIL_BACKEND"] == "django.core.mail.backends.console.EmailBackend":
-        config["EMAIL_BACKEND"] = "billing_site.console.EmailBackend"
+        config["EMAIL_BACKEND"] = "billing_site.terminal_mail.EmailBackend"
     return config
 
 

@@ -155,7 +155,7 @@ class Model:
         hold.captured = 0
 
     def sweep(self) -> None:
-        for hold in self.holds:
+        for hold in sorted(self.holds, key=lambda hold: hold.deadline):
             if hold.state == "open" and hold.deadline <= self.now:
                 self.release(hold, by_customer=False)
 
