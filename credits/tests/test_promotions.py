@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.db import transaction
 from django.urls import reverse
+from django.utils import timezone
 
 from credits import services
 from credits.models import FailedRedemption, LedgerEntry, Pool, PromotionalCode, StaffAction
@@ -337,7 +338,10 @@ class TestTheAdmin:
 
     def test_makes_a_batch(self, staff):
         page = self.add(
-            staff, count=20, beginning="FAIR", valid_until=date.today() + timedelta(days=9)
+            staff,
+            count=20,
+            beginning="FAIR",
+            valid_until=(timezone.now() + timedelta(days=9)).date(),
         )
 
         assert b"20 codes were made." in page.content
