@@ -195,9 +195,9 @@ def test_pages_are_light_and_stay_on_this_host(walk: Walk) -> None:
 
 
 def weight(response: Response) -> int:
-    if response.request.resource_type == "font" or response.status in (204, 304):
-        return 0
-    if response.request.resource_type == "fetch":  # the zone is told; nobody reads the answer
+    if response.request.resource_type in ("font", "fetch", "other"):
+        return 0  # what nobody waits for: the zone is told, the icon may come with the next page
+    if response.status in (204, 304):
         return 0
     body = response.body()
     return len(gzip.compress(body) if "/static/" in response.url else body)
