@@ -18,12 +18,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from credits import problems, queries, services
+from credits import problems, queries
 from credits.models import LedgerEntry, Offer, Pool
 from credits.payments import checkout
 from credits.payments.client import SellingUnavailable
 from credits.payments.purchases import MOST_PIECES
 from credits.problems import ProblemType
+from credits.requests import account_of
 
 OFFER_NOT_FOUND = ProblemType(404, "offer_not_found", "There is no such offer")
 ALREADY_SUBSCRIBED = ProblemType(409, "already_subscribed", "The account has a plan already")
@@ -128,7 +129,7 @@ class BalanceView(APIView):
         """Credits that have ended do not count. `held` credits are taken for work under way."""
         now = timezone.now()
         moment = _past_moment(request, now)
-        account_id = account_id_of(request, now)
+        account_id = account_of(request, now).pk
         if moment is None:
             found = queries.balance(account_id=account_id, now=now)
         else:
@@ -140,7 +141,7 @@ class LedgerView(ListAPIView[LedgerEntry]):
     serializer_class = LedgerLine
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
-        lines = queries.history(account_id=account_id_of(self.request, timezone.now()))
+        lines = queries.history(account_id=account_of(self.request, timezone.now()).pk)
         for name, choices in LEDGER_FILTERS.items():
             wanted = self.request.query_params.get(name)
             if wanted is None:
@@ -232,7 +233,7 @@ class CheckoutView(APIView):
         wanted.is_valid(raise_exception=True)
         now = timezone.now()
         url = checkout.start(
-            account_id=account_id_of(request, now),
+            account_id=account_of(request, now).pk,
             offer_slug=wanted.validated_data["offer"],
             quantity=wanted.validated_data["quantity"],
             click_key=f"api:{key}",
@@ -251,12 +252,6 @@ class UnknownPathView(APIView):
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
         raise NotFound
-
-
-def account_id_of(request: Request, now: datetime) -> int:
-    user_id = request.user.pk
-    assert user_id is not None, "IsAuthenticated"
-    return services.open_account(user_id=user_id, now=now).pk
 
 
 def idempotency_key(request: Request) -> str:

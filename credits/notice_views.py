@@ -12,9 +12,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_http_methods
 
-from credits import services
 from credits.models import NoticePreferences
 from credits.notices import preferences
+from credits.requests import account_of
 
 MOST = 1_000_000_000  # as many credits as one operation can move
 
@@ -48,9 +48,7 @@ class PreferencesForm(forms.ModelForm):  # type: ignore[type-arg]
 def notifications(request: HttpRequest) -> HttpResponse:
     """The wishes of the signed-in customer."""
     now = timezone.now()
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    account = services.open_account(user_id=user_id, now=now)
+    account = account_of(request, now)
     data = request.POST if request.method == "POST" else None
     form = PreferencesForm(data, instance=preferences.preferences_of(account_id=account.pk))
     if form.is_valid():

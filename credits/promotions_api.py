@@ -13,7 +13,7 @@ from rest_framework.views import APIView
 from credits import problems, services
 from credits.models import Redemption
 from credits.problems import ProblemType
-from credits.requests import account_id_of
+from credits.requests import account_of
 
 CODE_NOT_FOUND = ProblemType(404, "code_not_found", "There is no such code")
 CODE_EXPIRED = ProblemType(410, "code_expired", "The code is no longer valid")
@@ -73,7 +73,7 @@ class RedemptionsView(APIView):
         word.is_valid(raise_exception=True)
         now = timezone.now()
         redemption = services.redeem_code(
-            account_id=account_id_of(request, now), code=word.validated_data["code"], now=now
+            account_id=account_of(request, now).pk, code=word.validated_data["code"], now=now
         )
         return Response(RedemptionDocument(redemption).data, status=_status(redemption, now))
 

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_http_methods
 
 from credits import services
 from credits.models import Redemption
-from credits.requests import account_id_of
+from credits.requests import account_of
 
 
 class CodeForm(forms.Form):
@@ -35,7 +35,7 @@ def redeem(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     try:
         redemption = services.redeem_code(
-            account_id=account_id_of(request, now), code=form.cleaned_data["code"], now=now
+            account_id=account_of(request, now).pk, code=form.cleaned_data["code"], now=now
         )
     except (services.PromotionalCodeError, services.TooManyAttempts) as error:
         form.add_error("code", str(error))

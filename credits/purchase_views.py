@@ -8,8 +8,8 @@ from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from credits import services
 from credits.payments import purchase_list as bought
+from credits.requests import account_of
 
 
 @require_safe
@@ -17,9 +17,7 @@ from credits.payments import purchase_list as bought
 @never_cache
 def purchase_list(request: HttpRequest) -> HttpResponse:
     """Every purchase, newest first, with Stripe's documents about it."""
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    account_id = services.open_account(user_id=user_id, now=timezone.now()).pk
+    account_id = account_of(request, timezone.now()).pk
     try:
         page = bought.purchases(account_id=account_id).page(request.GET.get("page", "1"))
     except InvalidPage:

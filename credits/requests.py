@@ -18,13 +18,14 @@ from rest_framework.request import Request
 from rest_framework.utils.urls import replace_query_param
 
 from credits import services
+from credits.models import Account
 
 
-def account_id_of(request: HttpRequest | Request, now: datetime) -> int:
+def account_of(request: HttpRequest | Request, now: datetime) -> Account:
     """The account of who is signed in, opened on first use."""
     user_id = request.user.pk
     assert user_id is not None, "login_required or IsAuthenticated"
-    return services.open_account(user_id=user_id, now=now).pk
+    return services.open_account(user_id=user_id, now=now)
 
 
 class StrictJSONParser(JSONParser):

@@ -23,6 +23,7 @@ from credits.models import CheckoutStart
 from credits.payments import checkout, client, portal
 from credits.payments.checkout import Stage
 from credits.payments.purchases import MOST_PIECES
+from credits.requests import account_of
 from credits.views import price_rows
 
 STOP_POLLING = 286  # htmx's name for "this was the last answer"
@@ -68,7 +69,7 @@ def buy(request: HttpRequest) -> HttpResponse:
     offer, quantity, key = (form.cleaned_data[name] for name in ("offer", "quantity", "key"))
     try:
         url = checkout.start(
-            account_id=_account_id(request),
+            account_id=account_of(request, timezone.now()).pk,
             offer_slug=offer,
             quantity=quantity,
             click_key=f"form:{key}:{offer}:{quantity}",
@@ -86,7 +87,9 @@ def manage(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return redirect_to_login(reverse("dashboard"))
     try:
-        return HttpResponseRedirect(portal.open_portal(account_id=_account_id(request)))
+        return HttpResponseRedirect(
+            portal.open_portal(account_id=account_of(request, timezone.now()).pk)
+        )
     except portal.NoCustomer as error:
         return _price_page(request, error=str(error), status=409)
     except client.SellingUnavailable as error:
@@ -121,18 +124,14 @@ def canceled(request: HttpRequest) -> HttpResponse:
     return render(request, "credits/checkout_canceled.html")
 
 
-def _account_id(request: HttpRequest) -> int:
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    return services.open_account(user_id=user_id, now=timezone.now()).pk
-
-
 def _progress(request: HttpRequest) -> dict[str, Any]:
     session_id = request.GET.get("session_id", "")
     if not session_id.isprintable():
         raise Http404
     try:
-        found = checkout.progress(account_id=_account_id(request), session_id=session_id)
+        found = checkout.progress(
+            account_id=account_of(request, timezone.now()).pk, session_id=session_id
+        )
     except CheckoutStart.DoesNotExist:
         raise Http404("There is no such purchase.") from None
     return {"progress": found, "session_id": session_id, "pending": found.stage in PENDING}
@@ -159,7 +158,7 @@ def _price_page(
 ) -> HttpResponse:
     subscription = None
     if request.user.is_authenticated:
-        subscription = portal.live_subscription(account_id=_account_id(request))
+        subscription = portal.live_subscription(account_id=account_of(request, timezone.now()).pk)
     context = {
         "prices": price_rows(),
         "sells": client.is_configured(),

@@ -16,10 +16,11 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods, require_safe
 
-from credits import queries, services, statement_files, statements, verification
+from credits import queries, statement_files, statements, verification
 from credits.explanations import Explanation, explain
 from credits.models import Account, LedgerEntry, Pool
 from credits.money import signed
+from credits.requests import account_of
 from credits.statement_forms import MomentForm, StatementForm, VerifyForm
 from credits.statements import Selection
 
@@ -56,7 +57,7 @@ def ledger(request: HttpRequest) -> HttpResponse:
 
     `?before=N` shows the lines below sequence N, `?after=N` those above.
     """
-    account = _account(request)
+    account = account_of(request, timezone.now())
     form = StatementForm(request.GET, account, now=timezone.now())
     context: dict[str, Any] = {"form": form, "account": account}
     if not form.is_valid():
@@ -128,7 +129,7 @@ def printed(request: HttpRequest) -> HttpResponse:
 @never_cache
 def balance_at(request: HttpRequest) -> HttpResponse:
     """What there was at the end of a day, or at a time of it."""
-    account = _account(request)
+    account = account_of(request, timezone.now())
     form = MomentForm(request.GET or None, now=timezone.now())
     context: dict[str, Any] = {"form": form}
     status = 422 if form.is_bound else 200
@@ -176,21 +177,15 @@ def _checked(request: HttpRequest, content: bytes) -> dict[str, Any]:
     """What is found out about the file: more, if it is about the account of who asks."""
     lines = verification.read(content)
     verdict = verification.verify(lines)
-    account = _account(request) if request.user.is_authenticated else None
+    account = account_of(request, timezone.now()) if request.user.is_authenticated else None
     is_own = account is not None and account.pk == verdict.account_id
     if is_own:
         verification.compare(lines, verdict)
     return {"verdict": verdict, "account": account, "is_own": is_own}
 
 
-def _account(request: HttpRequest) -> Account:
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    return services.open_account(user_id=user_id, now=timezone.now())
-
-
 def _asked(request: HttpRequest) -> tuple[Account, Selection]:
-    account = _account(request)
+    account = account_of(request, timezone.now())
     form = StatementForm(request.GET, account, now=timezone.now())
     if not form.is_valid():
         raise Http404("There is no such statement.")

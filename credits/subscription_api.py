@@ -14,7 +14,6 @@ from credits.api import (
     OFFER_NOT_FOUND,
     SELLING_UNAVAILABLE,
     OfferDocument,
-    account_id_of,
     idempotency_key,
 )
 from credits.models import PlanClick
@@ -22,6 +21,7 @@ from credits.payments import at_stripe, checkout, plan_changes, plan_preview, pl
 from credits.payments.client import SellingUnavailable
 from credits.payments.plan_state import PlanState, plan_state
 from credits.problems import ProblemType
+from credits.requests import account_of
 
 NO_SUBSCRIPTION = ProblemType(409, "no_subscription", "The account has no plan")
 ALREADY_ON_PLAN = ProblemType(409, "already_on_plan", "It is the plan already")
@@ -156,7 +156,7 @@ class SubscriptionView(APIView):
     def get(self, request: Request) -> Response:
         """As far as Stripe's events have told."""
         now = timezone.now()
-        state = plan_state(account_id=account_id_of(request, now), now=now)
+        state = plan_state(account_id=account_of(request, now).pk, now=now)
         return Response(SubscriptionDocument(_document(state)).data)
 
 
@@ -194,7 +194,7 @@ class PreviewView(PlanView):
         wanted = Change(data=request.data)
         wanted.is_valid(raise_exception=True)
         found = plan_preview.preview_change(
-            account_id=account_id_of(request, timezone.now()),
+            account_id=account_of(request, timezone.now()).pk,
             offer_slug=wanted.validated_data["offer"],
         )
         return Response(PreviewDocument(found).data)
@@ -218,7 +218,7 @@ class ChangeView(PlanView):
         wanted.is_valid(raise_exception=True)
         now = timezone.now()
         click = plan_changes.change(
-            account_id=account_id_of(request, now),
+            account_id=account_of(request, now).pk,
             offer_slug=wanted.validated_data["offer"],
             preview=wanted.validated_data["preview"],
             click_key=f"api:{key}",
@@ -257,5 +257,5 @@ def _clicked(request: Request, act: Any) -> Response:
     key = idempotency_key(request)
     Nothing(data=request.data).is_valid(raise_exception=True)
     now = timezone.now()
-    click = act(account_id=account_id_of(request, now), click_key=f"api:{key}", now=now)
+    click = act(account_id=account_of(request, now).pk, click_key=f"api:{key}", now=now)
     return Response(OutcomeDocument(click).data)

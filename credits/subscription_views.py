@@ -25,6 +25,7 @@ from credits.payments.at_stripe import PlanRefused
 from credits.payments.checkout import OfferNotForSale
 from credits.payments.plan_rules import is_upgrade
 from credits.payments.plan_state import PlanState, plan_state
+from credits.requests import account_of
 
 Outcome = PlanClick.Outcome
 
@@ -74,14 +75,16 @@ def change(request: HttpRequest) -> HttpResponse:
     try:
         if request.method == "POST":
             click = plan_changes.change(
-                account_id=_account_id(request),
+                account_id=account_of(request, timezone.now()).pk,
                 offer_slug=offer,
                 click_key=f"form:{key}:{offer}",
                 preview=form.cleaned_data["preview"],
                 now=timezone.now(),
             )
             return _done(request, click)
-        found = plan_preview.preview_change(account_id=_account_id(request), offer_slug=offer)
+        found = plan_preview.preview_change(
+            account_id=account_of(request, timezone.now()).pk, offer_slug=offer
+        )
     except REFUSALS as error:
         return _refused(request, error)
     context = {
@@ -112,7 +115,9 @@ def cancel(request: HttpRequest) -> HttpResponse:
     try:
         if request.method == "POST":
             return _clicked(request, plan_changes.cancel)
-        found = plan_preview.preview_cancel(account_id=_account_id(request), now=timezone.now())
+        found = plan_preview.preview_cancel(
+            account_id=account_of(request, timezone.now()).pk, now=timezone.now()
+        )
     except REFUSALS as error:
         return _refused(request, error)
     context = {"preview": found, "key": uuid4()}
@@ -135,7 +140,7 @@ def _clicked(request: HttpRequest, act: Any) -> HttpResponse:
     if not form.is_valid():
         return _page(request, error=_("Please try again."), status=422)
     click = act(
-        account_id=_account_id(request),
+        account_id=account_of(request, timezone.now()).pk,
         click_key=f"form:{form.cleaned_data['key']}",
         now=timezone.now(),
     )
@@ -209,10 +214,4 @@ def _others(state: PlanState) -> list[tuple[Offer, str, bool]]:
 
 
 def _state(request: HttpRequest) -> PlanState | None:
-    return plan_state(account_id=_account_id(request), now=timezone.now())
-
-
-def _account_id(request: HttpRequest) -> int:
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    return services.open_account(user_id=user_id, now=timezone.now()).pk
+    return plan_state(account_id=account_of(request, timezone.now()).pk, now=timezone.now())

@@ -1,17 +1,16 @@
 """Pages about credits: the landing page and the overview."""
 
-from datetime import datetime
-
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
-from credits import queries, services
-from credits.models import Account, Offer
+from credits import queries
+from credits.models import Offer
 from credits.money import money
 from credits.overview import overview
+from credits.requests import account_of
 from credits.statement_views import lines_of
 
 RECENT_LINES = 5
@@ -24,7 +23,7 @@ def dashboard(request: HttpRequest) -> HttpResponse:
     if not request.user.is_authenticated:
         return render(request, "credits/landing.html", {"prices": price_rows()})
     now = timezone.now()
-    account = _account(request, now)
+    account = account_of(request, now)
     recent = queries.history(account_id=account.pk).select_related("lot")[:RECENT_LINES]
     context = {
         "overview": overview(account, now=now),
@@ -35,9 +34,3 @@ def dashboard(request: HttpRequest) -> HttpResponse:
 
 def price_rows() -> list[tuple[Offer, str]]:
     return [(offer, money(offer.amount, offer.currency)) for offer in queries.offers()]
-
-
-def _account(request: HttpRequest, now: datetime) -> Account:
-    user_id = request.user.pk
-    assert user_id is not None, "login_required"
-    return services.open_account(user_id=user_id, now=now)
