@@ -61,7 +61,7 @@ def try_out(pk: int, *, now: datetime) -> Trial:
 
 def _try(pk: int, obj: Object, account_id: int | None, now: datetime) -> tuple[int | None, Trial]:
     whose = Q(account_id=account_id or 0)
-    with transaction.atomic():
+    with services.rehearsal():
         event = _in_hands(pk)
         dry_run.lock(event.type, dry_run.payment_intents(obj), account_id)
         known_lines = LedgerEntry.objects.filter(whose).aggregate(newest=Max("sequence"))
@@ -77,7 +77,6 @@ def _try(pk: int, obj: Object, account_id: int | None, now: datetime) -> tuple[i
             tokens=[token for token in tokens if known_tokens.get(token.pk) != token.state],
             notices=list(mails),
         )
-        transaction.set_rollback(True)
     return event.account_id, trial
 
 

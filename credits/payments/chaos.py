@@ -21,7 +21,6 @@ from typing import Any
 from uuid import uuid4
 
 from django.contrib.auth import get_user_model
-from django.db import transaction
 
 from credits import queries, services
 from credits.models import CreditLot, InboxEvent, Offer, Payment, RetailToken, Subscription
@@ -146,7 +145,7 @@ def _difference(expected: dict[str, Any], end: dict[str, Any]) -> str:
 def _played(variant: Life, deliveries: Life, dice: random.Random | None = None) -> dict[str, Any]:
     """How the account ends: see Note [Nothing stays]."""
     now = datetime.fromtimestamp(max(int(event["created"]) for event in variant) + 1, UTC)
-    with transaction.atomic(), signing() as deliver:
+    with services.rehearsal(), signing() as deliver:
         run = _Run(variant, now)
         for event in deliveries:
             try:
@@ -157,9 +156,7 @@ def _played(variant: Life, deliveries: Life, dice: random.Random | None = None) 
                 run.apply()
         for _round in range(ROUNDS):
             run.apply()
-        end = run.end()
-        transaction.set_rollback(True)
-    return end
+        return run.end()
 
 
 class _Run:

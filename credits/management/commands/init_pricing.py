@@ -7,11 +7,10 @@ from django.core.management.base import CommandError
 from django.db import transaction
 from django.utils import timezone
 
-from credits import pricing
+from credits import pricing, services
 from credits.management import arguments
 from credits.management.base import CreditsCommand
 from credits.payments import client, prices
-from credits.services import record_action
 
 
 class Command(CreditsCommand):
@@ -58,15 +57,14 @@ def _bring_in_line(listed: list[pricing.Listed]) -> pricing.Changes:
     Raises PricingError, and SellingUnavailable; then nothing was written.
     """
     if client.is_configured():
-        with transaction.atomic():  # a rehearsal: no price is made for terms that are refused
+        with services.rehearsal():  # no price is made for terms that are refused
             pricing.write(listed)
-            transaction.set_rollback(True)
         listed = prices.with_prices(listed)
     with transaction.atomic():
         changes = pricing.write(listed)
         done = {name: slugs for name, slugs in asdict(changes).items() if name != "unchanged"}
         if any(done.values()):
-            record_action(
+            services.record_action(
                 actor=arguments.operator(),
                 action="offer.init",
                 reason="",

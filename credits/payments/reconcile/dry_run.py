@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from django.db import OperationalError, transaction
+from django.db import OperationalError
 from django.db.models import Count, Sum
 
-from credits import queries
+from credits import queries, services
 from credits.models import Account, CreditLot, Payment, RetailToken, Subscription
 from credits.payments import rules
 from credits.payments.outcomes import Event, Ignore, Wait
@@ -57,12 +57,11 @@ def _try(event: Object, customer_id: str, now: datetime) -> Outcome:
     account_id = account_of(customer_id, payments)
     created_at = datetime.fromtimestamp(event["created"], UTC)
     try:
-        with transaction.atomic():
+        with services.rehearsal():
             lock(event["type"], payments, account_id)
             before = _standing(account_id, payments, now)
             done = rules.apply(Event(event["type"], obj, created_at, now))
             after = _standing(account_id, payments, now)
-            transaction.set_rollback(True)
     except Ignore as nothing:
         return Outcome(account_id, reason=str(nothing))
     except Wait as missing:
