@@ -12,6 +12,7 @@ from unfold.admin import ModelAdmin
 
 from credits.services import record_action
 from credits.staff import search
+from credits.staff.base import actor_of
 from credits.staff.lists import BookList, Days
 from generation.models import Generation, OperationPrice
 
@@ -68,7 +69,7 @@ class OperationPriceAdmin(ModelAdmin):  # type: ignore[misc]
         obj.created_at = timezone.now()
         super().save_model(request, obj, form, change)
         record_action(
-            actor=f"staff:{request.user.get_username()}",
+            actor=actor_of(request),
             action="price.add",
             target=f"{obj.operation}:{obj.version}",
             reason="",

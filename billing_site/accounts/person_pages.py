@@ -4,7 +4,7 @@ from typing import Any
 
 from django import forms
 from django.contrib import messages
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext, ngettext
@@ -15,7 +15,7 @@ from billing_site.accounts import erasure, export
 from billing_site.accounts.models import User
 from credits import services as credits
 from credits.payments.client import SellingUnavailable
-from credits.staff.base import StaffForm, actor_of, form_page
+from credits.staff.base import FormPages, StaffForm, actor_of
 
 
 class ReasonForm(StaffForm):
@@ -41,13 +41,10 @@ class EraseForm(ReasonForm):
         return email
 
 
-class PersonPages:
+class PersonPages(FormPages):
     """Two buttons on the page of a person, each with a permission of its own."""
 
     actions_detail = ("export", "erase")
-    opts: Any
-    admin_site: Any
-    get_object: Any
 
     def has_export_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("accounts.export_person")
@@ -58,7 +55,7 @@ class PersonPages:
     @action(description=_("Export data"), url_path="export", permissions=["export"])
     def export(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """All data of the person, texts of generations too, so it is logged that it was read."""
-        user, form = self._person(request, object_id), ReasonForm(request.POST or None)
+        user, form = self.row_or_404(request, object_id), ReasonForm(request.POST or None)
         if form.is_valid():
             now = timezone.now()
             credits.record_action(
@@ -74,11 +71,9 @@ class PersonPages:
                 content_type="application/json",
                 headers={"Content-Disposition": f'attachment; filename="person-{user.pk}.json"'},
             )
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=gettext("All data of %s") % user,
             intro=gettext("For the person who asked for it, and for nobody else."),
             buttons=[("confirm", gettext("Download"))],
@@ -87,7 +82,7 @@ class PersonPages:
     @action(description=_("Erase"), url_path="erase", permissions=["erase"])
     def erase(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What is lost, the address once more, a reason, and then it is done for good."""
-        user = self._person(request, object_id)
+        user = self.row_or_404(request, object_id)
         refusal = _refusal(user)
         form = EraseForm(None if refusal else request.POST or None, user=user)
         if form.is_valid():
@@ -103,22 +98,14 @@ class PersonPages:
             else:
                 messages.success(request, gettext("The account is deleted."))
                 return redirect("admin:accounts_user_change", user.pk)
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=gettext("Erase %s") % user,
             intro=refusal or gettext("This cannot be undone. The books stay, without the person."),
             lines=[] if refusal else _lost(erasure.losses(user=user, now=timezone.now())),
             buttons=[] if refusal else [("confirm", gettext("Erase for good"))],
         )
-
-    def _person(self, request: HttpRequest, object_id: str) -> User:
-        user: User | None = self.get_object(request, object_id)
-        if user is None:
-            raise Http404
-        return user
 
 
 def _refusal(user: User) -> str:

@@ -8,7 +8,7 @@ from django.conf import settings
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.core.signing import Signer
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
@@ -19,7 +19,7 @@ from unfold.decorators import action
 from credits import services
 from credits.models import Account, Adjustment
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
-from credits.staff.base import ReadOnlyAdmin, StaffForm, form_page
+from credits.staff.base import ReadOnlyAdmin, StaffForm
 
 State = Adjustment.State
 APPROVE = "credits.approve_adjustment"
@@ -70,11 +70,9 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         button = ("confirm", gettext("Do this")) if lines else ("preview", gettext("Preview"))
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=f"{Adjustment.Kind(kind).label}: {account.user}",
             buttons=[button],
             lines=lines,
@@ -84,9 +82,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     @action(description=_("Decide"), url_path="decide", permissions=["decide"])
     def decide(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Approve or refuse, by somebody else; who asked may take it back."""
-        adjustment = self.get_object(request, object_id)
-        if adjustment is None:
-            raise Http404
+        adjustment = self.row_or_404(request, object_id)
         form = DecisionForm(request.POST or None)
         if form.is_valid():
             try:
@@ -95,11 +91,9 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         lines, agreed = _outlook(adjustment)
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=str(adjustment.get_kind_display()),
             intro=_described(adjustment),
             buttons=_decisions(request, adjustment),
@@ -113,11 +107,9 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         if form.is_valid():
             chosen = f"account={form.cleaned_data['email'].pk}&kind={form.cleaned_data['kind']}"
             return redirect(f"{reverse('admin:credits_adjustment_add')}?{chosen}")
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=gettext("Adjust an account"),
             buttons=[("next", gettext("Next"))],
         )

@@ -5,9 +5,8 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django import forms
-from django.contrib.admin import AdminSite
 from django.db.models import Model
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -17,7 +16,50 @@ from unfold.admin import ModelAdmin
 FURTHEST = timedelta(days=3653)  # ten years: anything later is a typing error
 
 
-class ReadOnlyAdmin(ModelAdmin):  # type: ignore[misc]
+class FormPages:
+    """Pages with one form, beside those of a ModelAdmin."""
+
+    opts: Any
+    admin_site: Any
+    get_object: Any
+
+    def row_or_404(self, request: HttpRequest, object_id: str) -> Any:
+        """The row that the address names."""
+        row = self.get_object(request, object_id)
+        if row is None:
+            raise Http404
+        return row
+
+    def form_page(
+        self,
+        request: HttpRequest,
+        form: forms.Form,
+        *,
+        title: str,
+        buttons: Sequence[tuple[str, str]],
+        intro: str = "",
+        **context: Any,
+    ) -> HttpResponse:
+        """A page of the admin with one form, which is sent to its own address.
+
+        A button sends its value as `step`. `lines` in the context are shown above the buttons: what
+        the form would do; `agreed` is sent along, to know that the person has seen just these.
+        """
+        status = 400 if form.is_bound and form.errors else 200
+        page = {
+            **self.admin_site.each_context(request),
+            "opts": self.opts,
+            "form": form,
+            "title": title,
+            "buttons": buttons,
+            "intro": intro,
+            "media": form.media,
+            **context,
+        }
+        return TemplateResponse(request, "admin/credits/form_page.html", page, status=status)
+
+
+class ReadOnlyAdmin(FormPages, ModelAdmin):  # type: ignore[misc]
     """Looking only, for superusers too. Lists do not count millions of rows."""
 
     show_full_result_count = False
@@ -47,7 +89,7 @@ class LastDayField(forms.DateField):
 
 
 class StaffForm(forms.Form):
-    """A form that looks like the admin's own."""
+    """A form that looks like the admin's own. Without fields it is only a button."""
 
     WIDGETS: ClassVar[dict[type[forms.Field], type[forms.Widget]]] = {
         forms.CharField: widgets.UnfoldAdminTextInputWidget,
@@ -72,36 +114,6 @@ class StaffForm(forms.Form):
         field.widget.is_required = field.required
         if isinstance(field, forms.IntegerField):
             field.widget.attrs.update(field.widget_attrs(field.widget))
-
-
-def form_page(
-    request: HttpRequest,
-    site: AdminSite,
-    form: forms.Form,
-    *,
-    opts: Any,
-    title: str,
-    buttons: Sequence[tuple[str, str]],
-    intro: str = "",
-    **context: Any,
-) -> HttpResponse:
-    """A page of the admin with one form, which is sent to its own address.
-
-    A button sends its value as `step`. `lines` in the context are shown above the buttons: what
-    the form would do; `agreed` is sent along, to know that the person has seen just these.
-    """
-    status = 400 if form.is_bound and form.errors else 200
-    page = {
-        **site.each_context(request),
-        "opts": opts,
-        "form": form,
-        "title": title,
-        "buttons": buttons,
-        "intro": intro,
-        "media": form.media,
-        **context,
-    }
-    return TemplateResponse(request, "admin/credits/form_page.html", page, status=status)
 
 
 def actor_of(request: HttpRequest) -> str:

@@ -5,7 +5,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
@@ -19,7 +19,7 @@ from credits.models import Account, Payment
 from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, form_page
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
 from credits.staff.finding import accounts_named
 
 PAYMENTS_SHOWN = 100
@@ -92,16 +92,12 @@ class AccountAdmin(ReadOnlyAdmin):
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
         """The page of the customer (customer_page.py) in place of a form that changes nothing."""
-        account = self._of(request, object_id) if self.has_view_permission(request) else None
+        account = self.get_object(request, object_id) if self.has_view_permission(request) else None
         context = extra_context or {}
         if account is not None and request.method != "POST":
             context |= customer_page.context_of(request, account, now=timezone.now())
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
-
-    def _of(self, request: HttpRequest, object_id: str) -> Account | None:
-        account: Account | None = self.get_object(request, object_id)
-        return account
 
     def has_adjust_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.add_adjustment")
@@ -112,9 +108,7 @@ class AccountAdmin(ReadOnlyAdmin):
     @action(description=_("Explain"), url_path="explain", permissions=["view"])
     def explain(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Every lot of the account and what became of it, adding up to the balance."""
-        account = self._of(request, object_id)
-        if account is None:
-            raise Http404
+        account = self.row_or_404(request, object_id)
         context = {
             **self.admin_site.each_context(request),
             "opts": self.opts,
@@ -127,9 +121,7 @@ class AccountAdmin(ReadOnlyAdmin):
     @action(description=_("What if …"), url_path="what-if", permissions=["view"])
     def rehearse(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What a renewal, an end, a refund or a dispute would post now. Nothing is kept."""
-        account = self._of(request, object_id)
-        if account is None:
-            raise Http404
+        account = self.row_or_404(request, object_id)
         form = WhatIfForm(request.POST or None, account=account)
         lines: list[str] = []
         if form.is_valid():
@@ -140,11 +132,9 @@ class AccountAdmin(ReadOnlyAdmin):
                 lines = list(customer_page.outlook_lines(outlook))
             except rehearsals.NothingToRehearse as reason:
                 form.add_error(None, str(reason))
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=gettext("What if … %s") % account.user,
             intro=gettext("This shows what would be posted for %s. Nothing is changed.")
             % account.user,
@@ -181,9 +171,7 @@ class AccountAdmin(ReadOnlyAdmin):
     def _change_status(
         self, request: HttpRequest, object_id: str, change: Any, *, button: str, **texts: str
     ) -> HttpResponse:
-        account = self.get_object(request, object_id)
-        if account is None:
-            raise Http404
+        account = self.row_or_404(request, object_id)
         form = ReasonForm(request.POST or None)
         if form.is_valid():
             reason = form.cleaned_data["reason"]
@@ -193,4 +181,4 @@ class AccountAdmin(ReadOnlyAdmin):
             messages.success(request, _("Done, and noted in the audit log."))
             return redirect("admin:credits_account_change", account.pk)
         buttons = [("confirm", button)]
-        return form_page(request, self.admin_site, form, opts=self.opts, buttons=buttons, **texts)
+        return self.form_page(request, form, buttons=buttons, **texts)

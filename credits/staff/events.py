@@ -9,7 +9,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.db import OperationalError
 from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.html import format_html, format_html_join
@@ -22,7 +22,7 @@ from credits.explanations import explain
 from credits.models import InboxEvent, LedgerEntry
 from credits.payments import by_hand
 from credits.payments.rules import RULES
-from credits.staff.base import StaffForm, actor_of, form_page
+from credits.staff.base import StaffForm, actor_of
 from credits.staff.links import at_stripe, link_to_list, link_to_row
 from credits.staff.lists import BookList, Days
 from credits.staff.search import account_named
@@ -37,10 +37,6 @@ class ReasonForm(StaffForm):
     reason = forms.CharField(
         max_length=200, help_text=_("Why nothing is to come of it. Kept in the audit log.")
     )
-
-
-class NothingForm(StaffForm):
-    """Only the button."""
 
 
 class Standing(admin.SimpleListFilter):
@@ -215,18 +211,16 @@ class InboxEventAdmin(BookList):
     @action(description=_("Dry run"), url_path="dry-run", permissions=["decide"])
     def try_out(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """What would come of it, and the button that makes it so."""
-        event = self._event(request, object_id)
+        event = self.row_or_404(request, object_id)
         if request.method == "POST":
             return self._retried(request, event)
         try:
             lines = _outlook(by_hand.try_out(event.pk, now=timezone.now()))
         except (by_hand.EventBusy, OperationalError) as error:
             return self._refused(request, event, error)
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
-            NothingForm(),
-            opts=self.opts,
+            StaffForm(),
             title=gettext("Dry run of %s") % event.type,
             intro=gettext("The real rule was run and all of it was taken back. Nothing has moved."),
             lines=lines,
@@ -235,13 +229,11 @@ class InboxEventAdmin(BookList):
 
     @action(description=_("Retry now"), url_path="retry", permissions=["decide"])
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self._event(request, object_id)
+        event = self.row_or_404(request, object_id)
         if request.method != "POST":
-            return form_page(
+            return self.form_page(
                 request,
-                self.admin_site,
-                NothingForm(),
-                opts=self.opts,
+                StaffForm(),
                 title=gettext("Retry %s now") % event.type,
                 intro=gettext("The event is applied at once, like a worker would."),
                 buttons=[("retry", gettext("Retry now"))],
@@ -259,14 +251,12 @@ class InboxEventAdmin(BookList):
 
     @action(description=_("Ignore …"), url_path="ignore", permissions=["ignore"])
     def ignore(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self._event(request, object_id)
+        event = self.row_or_404(request, object_id)
         form = ReasonForm(request.POST or None)
         if not form.is_valid():
-            return form_page(
+            return self.form_page(
                 request,
-                self.admin_site,
                 form,
-                opts=self.opts,
                 title=gettext("Ignore %s") % event.type,
                 intro=gettext("Nothing comes of the event. “Retry now” takes this back."),
                 buttons=[("ignore", gettext("Ignore"))],
@@ -281,13 +271,11 @@ class InboxEventAdmin(BookList):
 
     @action(description=_("Mirror again"), url_path="mirror-again", permissions=["mirror"])
     def mirror_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self._event(request, object_id)
+        event = self.row_or_404(request, object_id)
         if request.method != "POST":
-            return form_page(
+            return self.form_page(
                 request,
-                self.admin_site,
-                NothingForm(),
-                opts=self.opts,
+                StaffForm(),
                 title=gettext("Mirror %s again") % event.type,
                 intro=gettext("The worker feeds the event to dj-stripe again. No credits move."),
                 buttons=[("mirror", gettext("Mirror again"))],
@@ -323,12 +311,6 @@ class InboxEventAdmin(BookList):
                 end = str(error)
             ends[end] = ends.get(end, 0) + 1
         self.message_user(request, "; ".join(f"{count}: {end}" for end, count in ends.items()))
-
-    def _event(self, request: HttpRequest, object_id: str) -> InboxEvent:
-        event: InboxEvent | None = self.get_object(request, object_id)
-        if event is None:
-            raise Http404
-        return event
 
     def _refused(self, request: HttpRequest, event: InboxEvent, error: Exception) -> HttpResponse:
         busy = isinstance(error, OperationalError)  # a lock was not to be had

@@ -6,7 +6,7 @@ from typing import Any
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -19,7 +19,7 @@ from credits.money import money
 from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
 from credits.pricing import Listed, PricingError
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, form_page
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
 
 
 class DraftForm(StaffForm):
@@ -56,10 +56,6 @@ class DraftForm(StaffForm):
 class PlaceForm(StaffForm):
     name = forms.CharField(max_length=80)
     order = forms.IntegerField(min_value=0, max_value=10_000, help_text=_("1 comes first."))
-
-
-class NothingForm(StaffForm):
-    """Only the button."""
 
 
 @admin.register(Offer)
@@ -120,7 +116,7 @@ class OfferAdmin(ReadOnlyAdmin):
     @action(description=_("Preview"), url_path="preview", permissions=["preview"])
     def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """The page of prices as customers will see it, on which nothing can be clicked."""
-        draft = self._offer(request, object_id)
+        draft = self.row_or_404(request, object_id)
         offers = drafts.price_list_with(draft)
         prices = [(offer, money(offer.amount, offer.currency)) for offer in offers]
         context = {"draft": draft, "prices": prices, "sells": client.is_configured()}
@@ -129,7 +125,7 @@ class OfferAdmin(ReadOnlyAdmin):
     @action(description=_("Edit"), url_path="edit", permissions=["add"])
     def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """A draft wholly; of a published offer its name and place."""
-        offer = self._offer(request, object_id)
+        offer = self.row_or_404(request, object_id)
         if not offer.draft:
             return self._place_page(request, offer)
         form = DraftForm(request.POST or None, initial=DraftForm.filled(offer))
@@ -137,7 +133,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
     @action(description=_("Make a successor"), url_path="succeed", permissions=["published"])
     def succeed(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self._offer(request, object_id)
+        offer = self.row_or_404(request, object_id)
         initial = DraftForm.filled(offer) | {"slug": f"{offer.slug[:45]}-2"}
         form = DraftForm(request.POST or None, initial=initial)
         title = gettext("Successor of %s") % offer.name
@@ -145,7 +141,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
     @action(description=_("Publish"), url_path="publish", permissions=["draft"])
     def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self._offer(request, object_id)
+        offer = self.row_or_404(request, object_id)
         lines = [
             gettext("It costs %s.") % _price(offer),
             gettext("Its terms cannot be changed any more after this."),
@@ -158,7 +154,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
     @action(description=_("Discard"), url_path="discard", permissions=["draft"])
     def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self._offer(request, object_id)
+        offer = self.row_or_404(request, object_id)
         return self._confirm(
             request, offer, drafts.discard, gettext("Discard"), gettext("Discarded."), []
         )
@@ -177,7 +173,7 @@ class OfferAdmin(ReadOnlyAdmin):
 
         button = gettext("Put back on sale") if for_sale else gettext("Retire")
         lines = [gettext("Who has it keeps it, as it is.")]
-        offer = self._offer(request, object_id)
+        offer = self.row_or_404(request, object_id)
         return self._confirm(request, offer, change, button, gettext("Done."), lines)
 
     def _draft_page(
@@ -213,7 +209,7 @@ class OfferAdmin(ReadOnlyAdmin):
         done: str,
         lines: list[str],
     ) -> HttpResponse:
-        form = NothingForm(request.POST if request.method == "POST" else None)
+        form = StaffForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
                 change(offer_id=offer.pk, actor=actor_of(request), now=timezone.now())
@@ -234,21 +230,13 @@ class OfferAdmin(ReadOnlyAdmin):
         button: str,
         lines: list[str] | None = None,
     ) -> HttpResponse:
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=title,
             buttons=[("confirm", button)],
             lines=lines or [],
         )
-
-    def _offer(self, request: HttpRequest, object_id: str) -> Offer:
-        offer: Offer | None = self.get_object(request, object_id)
-        if offer is None:
-            raise Http404
-        return offer
 
 
 def _price(offer: Offer) -> str:

@@ -22,7 +22,6 @@ from credits.staff.base import (
     StaffForm,
     actor_of,
     end_of,
-    form_page,
 )
 
 
@@ -92,11 +91,9 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
                 made = _("%(count)d codes were made.") % {"count": len(codes)}
                 messages.success(request, made)
                 return redirect("admin:credits_promotionalcode_changelist")
-        return form_page(
+        return self.form_page(
             request,
-            self.admin_site,
             form,
-            opts=self.opts,
             title=gettext("New promotional codes"),
             buttons=[("make", gettext("Make them"))],
         )

@@ -8,7 +8,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import CharField, F, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce, Concat
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase
+from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.utils import timezone
@@ -110,9 +110,7 @@ class PaymentAdmin(BookList):
         """The form, what it would do, and after a second click the refund."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        payment: Payment | None = self.get_object(request, object_id)
-        if payment is None:
-            raise Http404
+        payment: Payment = self.row_or_404(request, object_id)
         form = RefundForm(request.POST or None, initial=self._initial(payment))
         preview = problem = None
         if request.method == "POST" and form.is_valid():
