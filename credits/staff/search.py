@@ -39,7 +39,7 @@ def account_named(word: str) -> int | None:
 
 
 def row_named(word: str) -> int | None:
-    """The id of a lot, hold or ledger entry; see models.py, Note [Ids made of account and …]."""
+    """The id of a lot, hold or ledger entry; see Note [Ids made of account and sequence]."""
     number = number_in(word)
     return number if number and 2**SEQUENCE_BITS <= number <= MOST_BIGINT else None
 
