@@ -25,8 +25,13 @@ def plan_of(price_id: str) -> Offer | None:
 
 
 def plan_lines(lines: list[Line], plans: Plans, *, proration: bool) -> list[PlanLine]:
-    """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan."""
+    """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan.
+
+    Prorations that cost nothing are none: a plan that is changed during a trial gains nothing.
+    """
     wanted = [line for line in lines if line.is_proration == proration]
+    if proration:
+        wanted = [line for line in wanted if line.amount]
     return [(line, plan) for line in wanted if (plan := plans.get(line.price_id))]
 
 
@@ -40,7 +45,7 @@ def difference(lines: list[Line], plans: Plans, *, period: timedelta) -> int:
     gained = 0
     for line, plan in plan_lines(lines, plans, proration=True):
         left = int((line.end - line.start).total_seconds()) * plan.credits * line.quantity
-        gained += left if line.amount >= 0 else -left
+        gained += left if line.amount > 0 else -left
     whole = plan_lines(lines, plans, proration=False)
     begun = sum(plan.credits * line.quantity for line, plan in whole)
     return begun + gained // max(1, int(period.total_seconds()))
