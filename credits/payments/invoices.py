@@ -82,17 +82,17 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
     bought = plan_lines(invoice.lines, facts.plans, proration=False)
     if not bought:
         raise Wait("No line has the price of a plan: add it to the price list.")
-    end = max(line.end for line, _ in bought)
     newest = facts.newest_period(account, invoice.subscription_id)
-    if newest and newest.terms["period_end"] >= end.isoformat():
-        raise Ignore("A later period has already been granted.")
-    if end + settings.SUBSCRIPTION_GRACE <= now:
-        raise Ignore("The period is already over.")
     is_trial = trials.is_trial(bought)
     if is_trial:
         amount = trials.trial_credits(account, invoice, bought, newest)
     else:
         amount = sum(plan.credits * line.quantity for line, plan in bought)
+    end = max(line.end for line, _ in bought)
+    if newest and newest.terms["period_end"] >= end.isoformat():
+        raise Ignore("A later period has already been granted.")
+    if end + settings.SUBSCRIPTION_GRACE <= now:
+        raise Ignore("The period is already over.")
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
     more: dict[str, str | bool] = {"trial": True} if is_trial else {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)

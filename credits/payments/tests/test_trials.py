@@ -118,7 +118,7 @@ class TestTheFirstPaidPeriod:
     def test_that_arrives_first_leaves_nothing_to_the_trial(self, trial, at_stripe):
         trial.is_paid_on()
         event = trial.begins()
-        assert event.reason == "A later period has already been granted."
+        assert event.reason == "A trial: a period of this plan has been granted already."
         assert at_stripe.balance.available == 20
 
 
@@ -181,12 +181,14 @@ class TestAChangeOfPlanDuringATrial:
         trial.is_paid_on("4", price="price_pro")
         assert at_stripe.balance.available == 100 + 5
 
-    def test_but_one_made_free_by_a_coupon_brings_the_difference(self, at_stripe, now):
+    @pytest.mark.parametrize(("old", "new"), [(-450, 1450), (-450, 0), (0, 1450)])
+    def test_but_one_with_a_coupon_brings_the_difference(self, at_stripe, now, old, new):
+        """Discounts are inside the amounts of prorations, unless Stripe is told to itemize them."""
         at_stripe.pays_invoice("1", reason="subscription_create", paid=0)
         start, end = now + MONTH / 2, now + MONTH
         lines = [
-            at_stripe.line("price_starter", start, end, amount=-450, proration=True),
-            at_stripe.line("price_pro", start, end, amount=1450, proration=True),
+            at_stripe.line("price_starter", start, end, amount=old, proration=True),
+            at_stripe.line("price_pro", start, end, amount=new, proration=True),
         ]
         at_stripe.pays_invoice("2", lines=lines, reason="subscription_update", paid=0)
         assert at_stripe.balance.available == 20 + 40
