@@ -9,6 +9,7 @@ from billing_site.sandbox.stripe.tests.test_plan_changes import site
 from credits.models import CreditLot, Offer
 from credits.payments import checkout
 from credits.payments.tests.conftest import account, books_balance, new_account, offers
+from credits.tests.pages import client_of, text
 
 __all__ = ["account", "books_balance", "new_account", "offers", "site"]
 
@@ -78,6 +79,28 @@ class TestATrial:
         assert site.in_days(8) == 5  # until its own end, three days after the trial's
         assert site.in_days(16) == 0  # Stripe has given up, and the plan with it
         assert not CreditLot.objects.filter(amount_paid__gt=0).exists()
+
+
+class TestThePages:
+    def test_say_what_comes_when_the_trial_ends(self, site, subscribe):
+        customer = client_of(site.account)
+        assert "7 days free with 5 credits, then $9.00 per month" in text(customer.get("/prices/"))
+        subscribe("starter")
+        site.hears()
+        assert "Your trial ends on" in text(customer.get("/"))
+        plan = text(customer.get("/subscription/"))
+        assert "then 20 credits and $9.00. Cancel before, and you pay nothing." in plan
+        change = text(customer.get("/subscription/change/?offer=pro"))
+        assert "nothing is paid and no credits are added" in change
+        assert "You pay $29.00 and get 100 credits." in change
+
+    def test_promise_no_second_trial(self, site, shop, subscribe):
+        subscribe("starter")
+        shop.client.v1.subscriptions.cancel(site.at_stripe.id)
+        site.hears()
+        prices = text(client_of(site.account).get("/prices/"))
+        assert "days free" not in prices
+        assert "Subscribe to pro" in prices
 
 
 class TestAChangeOfPlanDuringATrial:
