@@ -135,6 +135,14 @@ class TestNobodyLivesOnTrials:
         assert trial.begins("2").state == State.IGNORED
         assert at_stripe.balance.available == 20
 
+    def test_nor_one_after_a_plan_that_was_taken_over_from_elsewhere(self, trial, at_stripe, now):
+        services.grant(
+            account_id=at_stripe.account.pk, pool="subscription", amount=9,
+            source_key="import:1", expires_at=now + MONTH, now=now,
+        )  # fmt: skip
+        assert trial.begins().state == State.IGNORED
+        assert at_stripe.balance.available == 9
+
     def test_nor_a_longer_trial_of_the_same_subscription(self, trial, at_stripe):
         trial.begins()
         trial.ends += WEEK
