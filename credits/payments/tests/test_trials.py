@@ -1,14 +1,22 @@
 """A trial brings the trial allowance of its plan, once; what follows it is like any plan."""
 
+import json
 from datetime import timedelta
+from functools import partial
 
 import pytest
+from django.db import connection
 
 from credits import services
+from credits.explanations import bought_words
 from credits.models import CreditLot, InboxEvent, Notice, Offer, Payment
+from credits.models.core import AccountQuerySet
 from credits.notices.letters import letter_of
+from credits.payments import inbox, intake
+from credits.payments.tests import events as stripe
 from credits.payments.tests.events import MONTH
 from credits.payments.trials import has_had_plan, trial_days
+from credits.tests.race import meet_before, race
 
 pytestmark = pytest.mark.django_db
 State = InboxEvent.State
@@ -31,13 +39,17 @@ class Trial:
         self.at_stripe = at_stripe
         self.ends = at_stripe.now + WEEK
 
-    def begins(self, number="1", price="price_starter", quantity=1, **changes):
+    def invoice(self, number="1", price="price_starter", quantity=1, **changes):
         line = self.at_stripe.line(
             price, self.at_stripe.now, self.ends, amount=0, quantity=quantity
         )
-        return self.at_stripe.pays_invoice(
-            number, lines=[line], reason="subscription_create", paid=0, **changes
-        )
+        return stripe.invoice(
+            number, version=self.at_stripe.version, lines=[line], reason="subscription_create",
+            paid=0, **changes,
+        )  # fmt: skip
+
+    def begins(self, *args, **changes):
+        return self.at_stripe.sends("invoice.paid", self.invoice(*args, **changes))
 
     def is_paid_on(self, number="2", price="price_starter"):
         return self.at_stripe.pays_invoice(number, lines=[self.at_stripe.line(price, self.ends)])
@@ -66,6 +78,7 @@ class TestATrial:
         lot = CreditLot.objects.get()
         assert lot.expires_at == trial.ends + timedelta(days=3)  # like every paid period
         assert (lot.terms["trial"], lot.amount_paid) == (True, 0)
+        assert bought_words(lot).startswith("Trial of plan starter, ")
 
     def test_brings_it_for_each_piece(self, trial, at_stripe):
         trial.begins(quantity=3)
@@ -170,6 +183,35 @@ class TestNobodyLivesOnTrials:
             account_id=at_stripe.account.pk, pool="bulk", amount=5, source_key="x", now=now
         )
         assert not has_had_plan(account_id=at_stripe.account.pk)
+
+
+@pytest.mark.django_db(transaction=True)
+class TestTwoTrialsAtTheSameMoment:
+    @pytest.fixture
+    def both(self, trial, at_stripe, now):
+        """Two calls, each applies the first invoice of another subscription."""
+
+        def stored(number):
+            invoice = trial.invoice(str(number), subscription=f"sub_{number}")
+            row = intake.parse(json.dumps(stripe.event("invoice.paid", invoice, created=now)))
+            row.next_attempt_at = now
+            intake.store(row)
+            return InboxEvent.objects.get(event_id=row.event_id).pk
+
+        return [partial(inbox.apply_one, stored(number), now=now) for number in (1, 2)]
+
+    def test_bring_one_allowance(self, both, at_stripe):
+        race(*both)
+        assert at_stripe.balance.available == CreditLot.objects.get().granted == 5
+
+    @pytest.mark.skipif(
+        connection.vendor == "sqlite", reason="BEGIN IMMEDIATE is the lock on SQLite"
+    )
+    def test_would_bring_two_without_the_accounts_lock(self, both, monkeypatch):
+        monkeypatch.setattr(AccountQuerySet, "locked", lambda self: self.all())
+        meet_before(monkeypatch, 2, services, "reset_subscription")
+        race(*both)
+        assert CreditLot.objects.count() == 2
 
 
 class TestAChangeOfPlanDuringATrial:
