@@ -167,7 +167,12 @@ def bought_words(lot: CreditLot) -> str:
         return ""
     source, _id = _parts(lot.source_key)
     if source == "invoice" and "period_start" in lot.terms:
-        return _("Plan %(name)s, period %(period)s") % {"name": name, "period": _period(lot)}
+        words = (
+            _("Trial of plan %(name)s, %(period)s")
+            if lot.terms.get("trial")
+            else _("Plan %(name)s, period %(period)s")
+        )
+        return words % {"name": name, "period": _period(lot)}
     if source == "invoice":
         return _("Change to plan %s") % name
     pieces = lot.granted // lot.terms["credits"] if lot.terms.get("credits") else 1

@@ -69,6 +69,30 @@ def _purchase(context: Context) -> Letter:
     )
 
 
+def _trial(context: Context) -> Letter:
+    then = {
+        "price": money(context["then_paid"], context["currency"]),
+        "what": _credits(context["then_credits"]),
+    }
+    added = {"name": context["name"], "what": _credits(context["credits"])}
+    return Letter(
+        _("Your trial of %(name)s has begun: %(what)s added") % added,
+        [
+            _("You try the plan for nothing until the trial ends."),
+            _("Then it is paid for the first time: %(price)s, which bring %(what)s.") % then,
+            _("Cancel before, and you pay nothing."),
+            *_repaid(context),
+        ],
+        _("See your plan"),
+        reverse("subscription"),
+        [
+            (_("Plan"), context["name"]),
+            (_("Added"), _credits(context["credits"])),
+            (_("Trial ends"), _date(context["ends"])),
+        ],
+    )
+
+
 def _renewal(context: Context) -> Letter:
     facts = [
         (_("Plan"), context["name"]),
@@ -267,6 +291,7 @@ def _date(iso: str) -> str:
 LETTERS: dict[Notice.Kind, Callable[[Context], Letter]] = {
     Kind.WELCOME: _welcome,
     Kind.PURCHASE: _purchase,
+    Kind.TRIAL: _trial,
     Kind.RENEWAL: _renewal,
     Kind.PLAN_CHANGED: _plan_changed,
     Kind.PAYMENT_FAILED: _payment_failed,

@@ -25,9 +25,14 @@ def plan_of(price_id: str) -> Offer | None:
 
 
 def plan_lines(lines: list[Line], plans: Plans, *, proration: bool) -> list[PlanLine]:
-    """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan."""
+    """Lines with a known plan. The first line of an upgrade's invoice is the *old* plan.
+
+    Prorations that all cost nothing are none: during a trial a change of plan brings nothing.
+    """
     wanted = [line for line in lines if line.is_proration == proration]
-    return [(line, plan) for line in wanted if (plan := plans.get(line.price_id))]
+    found = [(line, plan) for line in wanted if (plan := plans.get(line.price_id))]
+    is_free = proration and not any(line.amount for line, _ in found)
+    return [] if is_free else found
 
 
 def difference(lines: list[Line], plans: Plans, *, period: timedelta) -> int:
@@ -38,9 +43,13 @@ def difference(lines: list[Line], plans: Plans, *, period: timedelta) -> int:
     one credit, so that going up and down again cannot make credits.
     """
     gained = 0
-    for line, plan in plan_lines(lines, plans, proration=True):
+    changed = plan_lines(lines, plans, proration=True)
+    gives_back = any(line.amount < 0 for line, _ in changed)
+    for line, plan in changed:
         left = int((line.end - line.start).total_seconds()) * plan.credits * line.quantity
-        gained += left if line.amount >= 0 else -left
+        # A coupon can make either plan free: what costs nothing is then the other one.
+        is_new = line.amount > 0 or (line.amount == 0 and gives_back)
+        gained += left if is_new else -left
     whole = plan_lines(lines, plans, proration=False)
     begun = sum(plan.credits * line.quantity for line, plan in whole)
     return begun + gained // max(1, int(period.total_seconds()))

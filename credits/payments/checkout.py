@@ -31,6 +31,7 @@ from credits.payments.customers import customer_of
 from credits.payments.portal import LIVE, live_subscription
 from credits.payments.purchases import MOST_PIECES
 from credits.payments.readers import Object, text
+from credits.payments.trials import trial_days
 
 MOST_AN_HOUR = 10  # stolen cards are tried out by the hundred
 HOUR = timedelta(hours=1)
@@ -188,8 +189,11 @@ def _open(
     client: stripe.StripeClient, click: CheckoutStart, offer: Offer, customer_id: str
 ) -> stripe.checkout.Session:
     """The session of this click, which is made by whoever asks for it first."""
+    params = _params(offer, click.quantity, customer_id)
+    if days := trial_days(offer, account_id=click.account_id):
+        params["subscription_data"] = {"trial_period_days": days}
     return client.v1.checkout.sessions.create(
-        params=_params(offer, click.quantity, customer_id),
+        params=params,
         options={"idempotency_key": f"checkout:{click.pk}"},
     )
 

@@ -6,7 +6,7 @@ from django.conf import settings
 
 from credits import services
 from credits.models import Account, CreditLot, Payment, Pool
-from credits.payments import tell
+from credits.payments import tell, trials
 from credits.payments.allowances import PlanLine, difference, plan_lines
 from credits.payments.facts import Facts, learn
 from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
@@ -82,23 +82,25 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
     bought = plan_lines(invoice.lines, facts.plans, proration=False)
     if not bought:
         raise Wait("No line has the price of a plan: add it to the price list.")
-    if not sum(line.amount for line, _ in bought):
-        raise Ignore("A trial: nothing was bought.")
-    end = max(line.end for line, _ in bought)
     newest = facts.newest_period(account, invoice.subscription_id)
+    is_trial = trials.is_trial(bought)
+    if is_trial:
+        amount = trials.trial_credits(account, invoice, bought, newest)
+    else:
+        amount = sum(plan.credits * line.quantity for line, plan in bought)
+    end = max(line.end for line, _ in bought)
     if newest and newest.terms["period_end"] >= end.isoformat():
         raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
-    amount = sum(plan.credits * line.quantity for line, plan in bought)
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
-    replaced = {}
+    more: dict[str, str | bool] = {"trial": True} if is_trial else {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)
     if changed and invoice.reason == "subscription_update":
         current, _running = _period_of(newest, changed)
         amount = max(1, difference(invoice.lines, facts.plans, period=_length(current)))
         rollover_cap = MOST_CREDITS  # what is left of the old period was paid for, and is kept
-        replaced = {"replaces": current.terms["period_end"]}
+        more = {"replaces": current.terms["period_end"]}
     lot = services.reset_subscription(
         account_id=account.pk,
         amount=amount,
@@ -112,12 +114,15 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
             subscription=invoice.subscription_id,
             period_start=min(line.start for line, _ in bought).isoformat(),
             period_end=end.isoformat(),
-            **replaced,
+            **more,
         ),
         now=now,
         actor="stripe",
     )
-    tell.period_begun(lot, invoice, now)
+    if is_trial:
+        tell.trial_begun(lot, bought, now)
+    else:
+        tell.period_begun(lot, invoice, now)
 
 
 def _change_plan(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:

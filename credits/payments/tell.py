@@ -20,6 +20,7 @@ from credits.models import (
     Pool,
     RetailToken,
 )
+from credits.payments.allowances import PlanLine
 from credits.payments.outcomes import Event
 from credits.payments.readers import Invoice, moment, number, required, text
 
@@ -54,6 +55,23 @@ def period_begun(lot: CreditLot, invoice: Invoice, now: datetime) -> None:
         ended=booked.ended,
         carried=booked.carried,
         repaid=booked.repaid,
+        now=now,
+    )
+
+
+def trial_begun(lot: CreditLot, bought: list[PlanLine], now: datetime) -> None:
+    """Days for nothing: what they brought, and what is paid and added after them."""
+    notices.queue(
+        account_id=lot.account_id,
+        kind=Kind.TRIAL,
+        fact_key=lot.source_key,
+        name=lot.terms["name"],
+        credits=lot.granted,
+        ends=lot.terms["period_end"],
+        then_paid=sum(plan.amount * line.quantity for line, plan in bought),
+        then_credits=sum(plan.credits * line.quantity for line, plan in bought),
+        currency=lot.currency,
+        repaid=_booked(lot.account_id, lot.source_key).repaid,
         now=now,
     )
 

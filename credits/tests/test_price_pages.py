@@ -43,6 +43,19 @@ class TestPriceList:
         offer(900, 20, kind="plan", interval="year").save()
         assert "Unused ones end with the period" in text(client.get("/prices/"))
 
+    def test_says_what_a_trial_is_to_who_never_had_a_plan(self, client: Client) -> None:
+        offer(
+            900, 20, kind="plan", interval="month", trial_days=7, trial_credits=1,
+            stripe_price_id="price_1",
+        ).save()  # fmt: skip
+        page = text(client.get("/prices/"))
+        assert "7 days free with 1 credit, then $9.00 per month" in page
+        assert "How does a trial work?" in page
+
+    def test_does_not_speak_of_trials_where_there_are_none(self, client: Client) -> None:
+        offer(900, 20, kind="plan", interval="month").save()
+        assert "trial" not in text(client.get("/prices/"))
+
     def test_has_no_heading_for_what_is_not_sold(self, client: Client) -> None:
         offer(1500, 50).save()
         page = text(client.get("/prices/"))

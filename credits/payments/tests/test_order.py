@@ -11,13 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from credits import queries, services
-from credits.models import CreditLot, InboxEvent, RetailToken, Subscription
+from credits.models import CreditLot, InboxEvent, Offer, RetailToken, Subscription
 from credits.payments import inbox, intake
 from credits.payments.tests import events as stripe
 from credits.payments.tests.events import MONTH, NEW, OLD
 
 pytestmark = pytest.mark.django_db
-# Over all lives below. 1,000 take five minutes: `SHUFFLES=1000 manage.py test <this file>`.
+# Over all lives of each test below. 1,000 take five minutes:
+# `SHUFFLES=1000 manage.py test <this file>`.
 SHUFFLES = int(os.environ.get("SHUFFLES") or (240 if os.environ.get("CI") else 80))
 DAY = timedelta(days=1)
 
@@ -103,6 +104,39 @@ def life(start, version, *, ends):
     ]
 
 
+def trial(start, version, *, ends):
+    """A week for nothing, in which the plan is changed up and back; a paid period; then the end."""
+    begins = start + 7 * DAY
+
+    def line(price, begin, end, **changes):
+        return stripe.line(price, begin, end, version=version, **changes)
+
+    def invoice(number, *lines, **changes):
+        return stripe.invoice(number, version=version, lines=list(lines), **changes)
+
+    def subscription(status):
+        return stripe.subscription(version=version, status=status, end=begins + MONTH)
+
+    def change(number, *plans):
+        lines = [line(plan, start + DAY, begins, amount=0, proration=True) for plan in plans]
+        return invoice(number, *lines, reason="subscription_update", paid=0)
+
+    free = line("price_starter", start, begins, amount=0)
+    events = [
+        ("customer.subscription.created", subscription("trialing"), start),
+        ("invoice.paid", invoice("1", free, reason="subscription_create", paid=0), start),
+        ("invoice.paid", change("2", "price_starter", "price_pro"), start + DAY),
+        ("invoice.paid", change("3", "price_pro", "price_starter"), start + DAY),
+        ("customer.subscription.updated", subscription("active"), begins),
+        ("invoice.paid", invoice("4", line("price_starter", begins, begins + MONTH)), begins),
+    ]
+    if ends:
+        events.append(("customer.subscription.deleted", subscription("canceled"), begins + DAY / 2))
+    return [
+        stripe.event(kind, obj, created=created, version=version) for kind, obj, created in events
+    ]
+
+
 def play(events, now):
     """Delivers the events to a new customer in this order; returns how everything ended."""
     user = get_user_model().objects.create_user(f"life{timezone.now().timestamp()}@example.com")
@@ -150,6 +184,24 @@ def test_a_life_ends_the_same_in_every_order(version, ends, now, offers):
     assert expected["tokens"] == ["available", "revoked"]
     assert expected["pools"]["bulk"] == 50 - 30 + 50 + 50 - 15
     assert expected["subscription"] == ("canceled" if ends else "active")
+    in_every_order(events, expected, now)
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_a_trial_ends_the_same_in_every_order(version, ends, now, offers):
+    starter = Offer.objects.get(slug="starter")
+    starter.trial_days, starter.trial_credits = 7, 5
+    starter.save(never_bought=True)
+    events = trial(now - 8 * DAY, version, ends=ends)
+    expected = play_and_forget(events, now)
+    assert expected["unsettled"] == []
+    assert expected["pools"]["subscription"] == (0 if ends else 20)
+    assert play_and_forget(events[:4], now)["pools"]["subscription"] == 5
+    in_every_order(events, expected, now)
+
+
+def in_every_order(events, expected, now):
     seed = random.randrange(10**6)
     dice = random.Random(seed)
     for number in range(SHUFFLES // 4):

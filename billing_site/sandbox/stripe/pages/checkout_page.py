@@ -80,6 +80,8 @@ def _order(store: Store, session: Object) -> str:
         ]
         for line in store.private(session["id"])["lines"]
     ]
+    if days := store.private(session["id"])["trial_days"]:
+        rows.append([f"Free for {days} days", "", html.amount(0, currency)])
     if off := session["total_details"]["amount_discount"]:
         rows.append(["Discount", "", html.amount(-off, currency)])
     rows.append(["<b>Total</b>", "", f"<b>{html.amount(session['amount_total'], currency)}</b>"])
