@@ -3,7 +3,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("credits", "0014_staff_lists"),
+        ("credits", "0015_inbox_by_state"),
     ]
 
     operations = [
