@@ -385,7 +385,7 @@ class TestTheEnd:
         with pytest.raises(plan_changes.NotEnding):
             site.resumes()
         assert site.cancels("same") == site.cancels("same") == "ends"
-        with pytest.raises(plan_changes.AlreadyEnding):
+        with pytest.raises(plan_rules.AlreadyEnding):
             site.cancels()
         with pytest.raises(plan_rules.PlanIsEnding):
             site.changes("pro")
