@@ -1,7 +1,7 @@
 """What Stripe says about a subscription: it never brings credits; its end takes unspent ones."""
 
 from credits import services
-from credits.models import CreditLot, Pool, Subscription
+from credits.models import Account, CreditLot, Pool, Subscription
 from credits.payments import tell
 from credits.payments.outcomes import Done, Event, locked_account
 from credits.payments.readers import (
@@ -37,12 +37,28 @@ def apply_change(event: Event) -> Done:
                 "as_of": event.created_at,
             },
         )
+        if status not in ENDED:
+            _tell_what_is_planned(account, known, event)
     if status in ENDED and _owns_credits(account.pk, subscription_id):
         services.end_subscription(
             account_id=account.pk, reference=subscription_id, now=event.now, actor="stripe"
         )
         tell.subscription_ended(account, subscription_id, status, event.now)
     return Done(f"subscription:{subscription_id}", account.pk)
+
+
+def _tell_what_is_planned(account: Account, known: Subscription | None, event: Event) -> None:
+    """That it is to end with its period, or is not any more.
+
+    Of two events in one second nobody knows which is the later one, so that it is not taken back.
+    """
+    was_ending = known is not None and known.cancel_at_period_end
+    if bool(event.object.get("cancel_at_period_end")) == was_ending:
+        return
+    if not was_ending:
+        tell.end_planned(account, event)
+    elif known and event.created_at > known.as_of:
+        tell.plan_resumed(account, event)
 
 
 def _is_news(known: Subscription, event: Event, status: str) -> bool:
