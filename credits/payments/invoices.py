@@ -56,7 +56,8 @@ def apply_payment(event: Event) -> Done:
         payment_intent=payment_intent,
         defaults={"source_key": key, "amount": number(event.object, "amount_paid")},
     )
-    return Done(key, None)
+    lot = CreditLot.objects.filter(source_key=key).first()  # the payment names no customer
+    return Done(key, lot.account_id if lot else None)
 
 
 def _period_of(newest: CreditLot | None, lines: list[PlanLine]) -> tuple[CreditLot, CreditLot]:

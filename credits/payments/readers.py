@@ -108,8 +108,8 @@ def read_invoice(invoice: Object) -> Invoice:
 
 
 def payment_intents(invoice: Object) -> Iterator[str]:
-    """Before basil one on the invoice, since then one for each of its payments."""
-    if found := text(invoice, "payment_intent"):
+    """Before basil one on the invoice, since then one for each of its payments, or of one alone."""
+    if found := text(invoice, "payment_intent") or text(invoice, "payment", "payment_intent"):
         yield found
     for payment in rows(invoice, "payments"):
         if found := text(payment, "payment", "payment_intent"):
