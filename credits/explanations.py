@@ -168,6 +168,8 @@ def bought_words(lot: CreditLot) -> str:
     source, _id = _parts(lot.source_key)
     if source == "invoice" and "period_start" in lot.terms:
         return _("Plan %(name)s, period %(period)s") % {"name": name, "period": _period(lot)}
+    if "carried_into" in lot.terms:
+        return _("Carried over from a period of %s that was told late") % name
     if source == "invoice":
         return _("Change to plan %s") % name
     pieces = lot.granted // lot.terms["credits"] if lot.terms.get("credits") else 1

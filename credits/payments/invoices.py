@@ -6,7 +6,7 @@ from django.conf import settings
 
 from credits import services
 from credits.models import Account, CreditLot, Payment, Pool
-from credits.payments import tell
+from credits.payments import late_periods, tell
 from credits.payments.allowances import PlanLine, difference, plan_lines
 from credits.payments.facts import Facts, learn
 from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
@@ -86,13 +86,17 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
     if not sum(line.amount for line, _ in bought):
         raise Ignore("A trial: nothing was bought.")
     end = max(line.end for line, _ in bought)
-    newest = facts.newest_period(account, invoice.subscription_id)
-    if newest and newest.terms["period_end"] >= end.isoformat():
-        raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
+    newest = facts.newest_period(account, invoice.subscription_id)
     amount = sum(plan.credits * line.quantity for line, plan in bought)
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
+    if newest and newest.terms["period_end"] >= end.isoformat():
+        late_periods.carry_over(
+            account, invoice, newest,
+            allowance=amount, rollover_cap=rollover_cap, period_end=end, now=now,
+        )  # fmt: skip
+        return
     replaced = {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)
     if changed and invoice.reason == "subscription_update":
