@@ -78,8 +78,7 @@ def _change_planned(context: Context) -> Letter:
 
 
 def _end_planned(context: Context) -> Letter:
-    ends = date_words(context["ends"]) if context["ends"] else _("the end of its period")
-    name = context["name"] or _("Your plan")
+    ends, name = date_words(context["ends"]), context["name"] or _("Your plan")
     stays = [
         (_("Credits of packs, which never end"), context["bulk"], credits_words),
         (_("Gifts, until their own end"), context["promotional"], credits_words),

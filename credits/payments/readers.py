@@ -151,6 +151,19 @@ def subscription_period_end(subscription: Object) -> datetime | None:
     return moment(max(found)) if found else None
 
 
+def planned_end(subscription: Object) -> datetime | None:
+    """When it ends with its running period; None if it goes on after that.
+
+    Subscriptions in flexible billing mode, the default since 2025-09-30.clover, that are cancelled
+    in the portal have `cancel_at` and not `cancel_at_period_end`.
+    https://docs.stripe.com/billing/subscriptions/billing-mode/compare
+    """
+    period_end, at = subscription_period_end(subscription), subscription.get("cancel_at")
+    if type(at) is int and (period_end is None or moment(at) <= period_end):
+        return moment(at)
+    return period_end if subscription.get("cancel_at_period_end") else None
+
+
 def pending_change(subscription: Object) -> tuple[str, datetime | None]:
     """The price that a subscription changes to when that is paid, and until when it may be."""
     pending = subscription.get("pending_update")

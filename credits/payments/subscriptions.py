@@ -6,6 +6,7 @@ from credits.payments import tell
 from credits.payments.outcomes import Done, Event, locked_account
 from credits.payments.readers import (
     pending_change,
+    planned_end,
     required,
     subscription_period_end,
     subscription_price,
@@ -31,7 +32,7 @@ def apply_change(event: Event) -> Done:
                 "status": status,
                 "price_id": subscription_price(event.object),
                 "period_end": subscription_period_end(event.object),
-                "cancel_at_period_end": bool(event.object.get("cancel_at_period_end")),
+                "cancel_at_period_end": planned_end(event.object) is not None,
                 "pending_price_id": pending_price_id,
                 "pending_until": pending_until,
                 "as_of": event.created_at,
@@ -53,11 +54,10 @@ def _tell_what_is_planned(account: Account, known: Subscription | None, event: E
     Of two events in one second nobody knows which is the later one, so that it is not taken back.
     """
     was_ending = known is not None and known.cancel_at_period_end
-    if bool(event.object.get("cancel_at_period_end")) == was_ending:
-        return
-    if not was_ending:
-        tell.end_planned(account, event)
-    elif known and event.created_at > known.as_of:
+    ends_at = planned_end(event.object)
+    if ends_at and not was_ending:
+        tell.end_planned(account, ends_at, event)
+    elif known and was_ending and not ends_at and event.created_at > known.as_of:
         tell.plan_resumed(account, event)
 
 

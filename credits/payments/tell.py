@@ -109,9 +109,8 @@ def change_planned(
     )
 
 
-def end_planned(account: Account, event: Event) -> None:
+def end_planned(account: Account, ends_at: datetime, event: Event) -> None:
     """The plan was cancelled, to the end of its period: once for each cancellation."""
-    ends = subscription_period_end(event.object)
     plan = plan_of(subscription_price(event.object))
     cancelled_at = number(event.object, "canceled_at", default=int(event.created_at.timestamp()))
     balance = queries.balance(account_id=account.pk, now=event.now)
@@ -121,7 +120,7 @@ def end_planned(account: Account, event: Event) -> None:
         fact_key=f"{_ends(event)}{cancelled_at}",
         news="ends",
         name=plan.name if plan else "",
-        ends=ends.isoformat() if ends else "",
+        ends=ends_at.isoformat(),
         left=balance.pools[Pool.SUBSCRIPTION],
         promotional=balance.pools[Pool.PROMOTIONAL],
         bulk=balance.pools[Pool.BULK],

@@ -136,6 +136,22 @@ class TestACancellation:
         assert "Gifts, until" not in told.plain
         assert "https://shop.example.com/subscription/" in told.plain
 
+    def test_in_the_portal_of_flexible_billing_is_one_too(self, subscriber, shop, only_mail, mails):
+        """It sets `cancel_at`, and not `cancel_at_period_end`."""
+        plan = subscriber.at_stripe
+        end = plan["items"].data[0].current_period_end
+        update = shop.client.v1.subscriptions.update
+        assert not update(plan.id, {"cancel_at": end}).cancel_at_period_end
+        assert "ends on" in only_mail().subject
+        assert subscriber.state.is_ending
+        shop.sandbox.advance(1)
+        subscriber.resumes()
+        assert only_mail().subject == "Your plan goes on"
+        assert not subscriber.state.is_ending
+        update(plan.id, {"cancel_at": end + 40 * 86_400})  # after another renewal
+        assert mails() == []
+        assert not subscriber.state.is_ending
+
     def test_cannot_be_switched_off(self, subscriber, only_mail):
         NoticePreferences.objects.create(
             account=subscriber.account, renewals=False, expiring=False, low_balance=None
