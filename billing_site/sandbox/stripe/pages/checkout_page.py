@@ -71,7 +71,7 @@ def _open(store: Store, session: Object, message: str, *, status: int = 200) -> 
 
 
 def _order(store: Store, session: Object) -> str:
-    return f"<section>{html.order(session, store.private(session['id'])['lines'])}</section>"
+    return f"<section>{html.order(session, store.private(session['id']))}</section>"
 
 
 def _code_form(session: Object) -> str:

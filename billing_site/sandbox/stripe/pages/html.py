@@ -92,8 +92,8 @@ def facts(rows: list[list[str]]) -> str:
     return f"<table><tbody>{body}</tbody></table>"
 
 
-def order(session: Object, lines: list[Object]) -> str:
-    """What a Checkout session is about, with its total."""
+def order(session: Object, private: Object) -> str:
+    """What a Checkout session is about, with its total; `private` is what it does not show."""
     currency = session["currency"]
     rows = [
         [
@@ -101,8 +101,10 @@ def order(session: Object, lines: list[Object]) -> str:
             str(line["quantity"]),
             amount(line["amount_subtotal"], currency) + _interval(line["price"]),
         ]
-        for line in lines
+        for line in private["lines"]
     ]
+    if days := private.get("trial_days"):
+        rows.append([f"Free for {days} days", "", amount(0, currency)])
     if off := session["total_details"]["amount_discount"]:
         rows.append(["Discount", "", amount(-off, currency)])
     rows.append(["<b>Total</b>", "", f"<b>{amount(session['amount_total'], currency)}</b>"])

@@ -35,7 +35,7 @@ def show(store: Store, charge_id: str, form: Form) -> Page:
 def _bought(store: Store, charge: Object) -> str:
     """What it was for: a Checkout of single things, or an invoice, which has a page of its own."""
     for session in store.find("checkout.session", payment_intent=charge["payment_intent"]):
-        return f"<section>{html.order(session, store.private(session['id'])['lines'])}</section>"
+        return f"<section>{html.order(session, store.private(session['id']))}</section>"
     for payment in store.find("invoice_payment"):
         if payment["payment"]["payment_intent"] == charge["payment_intent"]:
             invoice = store.get("invoice", payment["invoice"])
