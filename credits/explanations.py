@@ -173,6 +173,8 @@ def bought_words(lot: CreditLot) -> str:
             else _("Plan %(name)s, period %(period)s")
         )
         return words % {"name": name, "period": _period(lot)}
+    if "carried_into" in lot.terms:
+        return _("Carried over from a period of %s that was told late") % name
     if source == "invoice":
         return _("Change to plan %s") % name
     pieces = lot.granted // lot.terms["credits"] if lot.terms.get("credits") else 1

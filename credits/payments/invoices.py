@@ -6,7 +6,7 @@ from django.conf import settings
 
 from credits import services
 from credits.models import Account, CreditLot, Payment, Pool
-from credits.payments import tell, trials
+from credits.payments import late_periods, tell, trials
 from credits.payments.allowances import PlanLine, difference, plan_lines
 from credits.payments.facts import Facts, learn
 from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
@@ -56,7 +56,8 @@ def apply_payment(event: Event) -> Done:
         payment_intent=payment_intent,
         defaults={"source_key": key, "amount": number(event.object, "amount_paid")},
     )
-    return Done(key, None)
+    lot = CreditLot.objects.filter(source_key=key).first()  # the payment names no customer
+    return Done(key, lot.account_id if lot else None)
 
 
 def _period_of(newest: CreditLot | None, lines: list[PlanLine]) -> tuple[CreditLot, CreditLot]:
@@ -89,11 +90,15 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
     else:
         amount = sum(plan.credits * line.quantity for line, plan in bought)
     end = max(line.end for line, _ in bought)
-    if newest and newest.terms["period_end"] >= end.isoformat():
-        raise Ignore("A later period has already been granted.")
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
+    if newest and newest.terms["period_end"] >= end.isoformat():
+        late_periods.carry_over(
+            account, invoice, newest,
+            allowance=amount, rollover_cap=rollover_cap, period_end=end, now=now,
+        )  # fmt: skip
+        return
     more: dict[str, str | bool] = {"trial": True} if is_trial else {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)
     if changed and invoice.reason == "subscription_update":
