@@ -360,5 +360,5 @@ def test_a_longer_history_needs_no_more_queries(
         customer.adjust(1, Direction.ADD)
         event(customer, number)
     open_page()
-    with django_assert_num_queries(27):
+    with django_assert_num_queries(31):
         open_page(at=f"{now:%Y-%m-%dT%H:%M}")
