@@ -47,6 +47,18 @@ MONEY_COLORS = [
     "var(--color-green-500)",
 ]
 
+CHART_OPTIONS = {  # of Chart.js; unfold's own have neither legend nor numbers at the side
+    "animation": False,
+    "responsive": True,
+    "maintainAspectRatio": False,
+    "maxBarThickness": 16,
+    "plugins": {"legend": {"align": "end", "labels": {"boxWidth": 10, "color": "#737b87"}}},
+    "scales": {
+        "x": {"grid": {"display": False}, "ticks": {"color": "#737b87", "maxTicksLimit": 8}},
+        "y": {"grid": {"tickWidth": 0}, "ticks": {"color": "#737b87", "maxTicksLimit": 6}},
+    },
+}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -103,6 +115,7 @@ def _books(now: datetime) -> dict[str, Any]:
             ),
         ],
         "credits_chart": json.dumps(_credits_chart(days)),
+        "chart_options": json.dumps(CHART_OPTIONS),
         "money_chart": json.dumps(_money_chart(days, sorted(taken))),
     }
 
@@ -168,7 +181,7 @@ def _generations(now: datetime) -> dict[str, Any]:
     return {"rows": rows, "errors": errors}
 
 
-# What needs a person ------------------------------------------------------------------------------
+# How it stands ------------------------------------------------------------------------------------
 
 
 def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:

@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy
 from unfold import widgets
 
 from credits import queries
-from credits.explanations import explain, lot_words
+from credits.explanations import explain, lot_words, short
 from credits.models import Account, CreditLot, Hold, Pool, RetailToken
 from credits.money import money
 from credits.payments.plan_state import plan_state
@@ -61,6 +61,12 @@ class LotRow:
     lot: CreditLot
     words: str
     paid: str
+
+    @property
+    def key(self) -> str:
+        """Where it came from, without the tail of a long id."""
+        source, _colon, identity = self.lot.source_key.partition(":")
+        return f"{source}:{short(identity)}"
 
 
 def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict[str, Any]:

@@ -58,7 +58,11 @@ class Purchase:
 
 def purchases_of(account_id: int, *, most: int) -> list[Purchase]:
     """The newest purchases that were paid for. A fixed number of queries."""
-    payments = payments_of(account_id, most=most)
+    return described(payments_of(account_id, most=most))
+
+
+def described(payments: list[Payment]) -> list[Purchase]:
+    """The purchases behind these payments; without those of which nothing is booked yet."""
     keys = [payment.source_key for payment in payments]
     lots = CreditLot.objects.filter(source_key__in=keys)
     firsts = RetailToken.objects.filter(source_key__in=[key + FIRST_PIECE for key in keys])
