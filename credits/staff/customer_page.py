@@ -23,7 +23,7 @@ from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
 from credits.staff.purchases import Purchase, purchases_of
 
-MOST_ROWS = 50  # of lots, holds and tokens; the lists behind them have all
+MOST_ROWS = 10  # of lots, holds, single generations and purchases; the lists have all
 MOST_LOTS = 500  # on the page that explains a balance
 DASHBOARD = "https://dashboard.stripe.com"
 STORY = {  # of queries.LotStory: the first is the sum of the others
@@ -85,6 +85,7 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "balance": balance,
         "set_aside": queries.frozen(account_id=account.pk),
         "lots": _open_lots(account, now),
+        "most_rows": MOST_ROWS,
         "holds": _open_holds(account),
         "tokens": _unused_tokens(account),
         "purchases": _purchases(request, account),
