@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -162,20 +163,26 @@ def _money_chart(days: list[DailyTotal], currencies: list[str]) -> dict[str, Any
 
 
 def _generations(now: datetime) -> dict[str, Any]:
-    recent = generations.recent(since=now - DAY)
+    since = now - DAY
+    recent = generations.recent(since=since)
     listing = reverse("admin:generation_generation_changelist")
+    lately = urlencode({"created_at__gte": since.isoformat()})
     rows = [
         {
             "label": status.label,
             "count": _count(recent.counts[status]),
             "median": _seconds(recent.median.get(status)),
             "p95": _seconds(recent.p95.get(status)),
-            "url": f"{listing}?status__exact={status}",
+            "url": f"{listing}?{lately}&status__exact={status}",
         }
         for status in Generation.Status
     ]
     errors = [
-        {"code": code, "count": _count(count), "url": f"{listing}?error_code__exact={code}"}
+        {
+            "code": code,
+            "count": _count(count),
+            "url": f"{listing}?{lately}&error_code__exact={code}",
+        }
         for code, count in recent.errors.most_common(MOST_ERRORS)
     ]
     return {"rows": rows, "errors": errors}
@@ -192,7 +199,7 @@ def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
             _("Active subscribers"),
             _count(standing.paying),
             "credits_subscription",
-            query="status__exact=active",
+            query=f"status__in={','.join(figures.PAYING)}",
         )
     if request.user.has_perm("credits.view_inboxevent"):
         yield from _inbox(standing, now)
