@@ -31,6 +31,7 @@ from credits.models import (
     StaffAction,
 )
 from credits.money import signed
+from credits.staff.deeds import in_words
 
 PAGE = 40
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -165,8 +166,7 @@ def _notice(notice: Notice) -> Told:
 
 
 def _action(action: StaffAction) -> Told:
-    words = f"{action.actor}: {action.action} {action.target}".strip()
-    return Told(f"{words} ({action.reason})" if action.reason else words)
+    return Told(in_words(action))
 
 
 def _checkout(start: CheckoutStart) -> Told:
