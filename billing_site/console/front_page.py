@@ -81,6 +81,7 @@ class Tile:
 def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: what templates/admin/index.html shows, for who may see it."""
     now = timezone.now()
+    context["title"] = _("Overview")
     context["checks"] = list(_visible_checks(request, now))
     if request.user.has_perm(BOOKS):
         context |= _books(now)
