@@ -196,10 +196,10 @@ def _fact(entry: LedgerEntry) -> str:
         "invoice": _("invoice %s"),
         "refund": _("refund %s"),
     }
-    return words[source] % _short(identity) if source in words else entry.reference
+    return words[source] % short(identity) if source in words else entry.reference
 
 
-def _short(identity: str) -> str:
+def short(identity: str) -> str:
     """Of the 66 characters of a Checkout session, people compare the first."""
     return f"{identity[:16]}…" if len(identity) > 30 else identity
 

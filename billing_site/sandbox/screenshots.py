@@ -20,6 +20,8 @@ from django.utils import timezone
 
 from billing_site.sandbox import demo, history
 from billing_site.sandbox.shop import open_shop
+from credits.payments import inbox
+from generation import services as generations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, ViewportSize
@@ -53,6 +55,17 @@ def _open_newest(page: "Page") -> None:
     page.wait_for_load_state()
 
 
+def _let_a_worker_work(page: "Page") -> None:
+    inbox.apply_due(now=timezone.now())
+    generations.report_worker(name="worker", now=timezone.now())
+    page.reload()
+
+
+def _open_customer(page: "Page") -> None:
+    page.locator("#result_list tbody a").first.click()
+    page.get_by_role("heading", name="What happened").wait_for()
+
+
 PICTURES = [
     Picture("dashboard", "/"),
     Picture("prices", "/prices/"),
@@ -61,6 +74,8 @@ PICTURES = [
     Picture("generation", "/generations/", prepare=_open_newest),
     Picture("statement", "/ledger/"),
     Picture("dashboard-phone-dark", "/", on_a_phone_at_night=True),
+    Picture("admin", "/admin/", person=demo.STAFF, prepare=_let_a_worker_work),
+    Picture("admin-customer", "/admin/credits/account/", person=demo.STAFF, prepare=_open_customer),
     Picture("admin-ledger", "/admin/credits/ledgerentry/", person=demo.STAFF),
 ]
 
