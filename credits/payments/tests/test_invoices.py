@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
@@ -178,3 +179,41 @@ class TestAChangeOfPlan:
         event = self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 2)
         assert event.state == State.APPLIED
         assert at_stripe.balance.available == 60
+
+    def test_told_twice_counts_once_also_when_nothing_was_there_to_take(self, at_stripe, now):
+        at_stripe.pays_invoice("1", lines=[at_stripe.line("price_pro")])
+        services.spend(
+            account_id=at_stripe.account.pk, amount=100, reference="r", idempotency_key="k", now=now
+        )
+        self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 4)
+        self.changes(at_stripe, "3", "price_starter", "price_pro", after=MONTH / 2)
+        self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 4)
+        assert at_stripe.balance.available == 40
+
+    @pytest.mark.parametrize("spent", [0, 15])
+    @pytest.mark.parametrize("order", list(permutations("234")), ids="".join)
+    def test_up_down_and_up_end_the_same_in_every_order(self, at_stripe, now, order, spent):
+        at_stripe.pays_invoice("1")
+        if spent:
+            services.spend(
+                account_id=at_stripe.account.pk, amount=spent, reference="r", idempotency_key="k",
+                now=now,
+            )  # fmt: skip
+        ups_and_downs = {
+            "2": ("price_starter", "price_pro", MONTH / 4),
+            "3": ("price_pro", "price_starter", MONTH / 3),
+            "4": ("price_starter", "price_pro", MONTH / 2),
+        }
+        for number in order:
+            old, new, after = ups_and_downs[number]
+            assert self.changes(at_stripe, number, old, new, after=after).state == State.APPLIED
+        assert at_stripe.balance.available == 20 - spent + 60 - 54 + 40
+
+    def test_downwards_leaves_a_later_upgrade_alone(self, at_stripe, now):
+        at_stripe.pays_invoice("1", lines=[at_stripe.line("price_pro")])
+        services.spend(
+            account_id=at_stripe.account.pk, amount=90, reference="r", idempotency_key="k", now=now
+        )
+        self.changes(at_stripe, "3", "price_starter", "price_pro", after=MONTH / 2)
+        self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 4)
+        assert at_stripe.balance.available == 40
