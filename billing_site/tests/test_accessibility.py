@@ -133,10 +133,11 @@ class Walk:
     states: dict[str, str]
 
     def pages(self, **options: Any) -> Iterator[tuple[str, Page, list[Response]]]:
+        options = {"viewport": PHONE, **options}
         for person, paths in PAGES.items():
-            context = self.new_context(base_url=self.address, viewport=PHONE, **options)
+            context = self.new_context(base_url=self.address, **options)
             if person:
-                context.add_cookies([self._session(person)])
+                context.add_cookies([session_of(person, self.address)])
             page, loaded = context.new_page(), []
             page.on("response", lambda response, to=loaded: to.append(response))
             for path in (path.format(**self.states) for path in paths):
@@ -145,11 +146,12 @@ class Walk:
                 assert page.url == self.address + path
                 yield f"{path} for {person.email if person else 'everybody'}", page, loaded
 
-    def _session(self, person: demo.Person) -> Any:
-        client = Client()
-        client.force_login(User.objects.get(email=person.email))
-        session = client.cookies["sessionid"].value
-        return {"name": "sessionid", "value": session, "url": self.address}
+
+def session_of(person: demo.Person, address: str) -> Any:
+    """The cookie of somebody who signed in."""
+    client = Client()
+    client.force_login(User.objects.get(email=person.email))
+    return {"name": "sessionid", "value": client.cookies["sessionid"].value, "url": address}
 
 
 @pytest.fixture
