@@ -8,15 +8,8 @@ import pytest
 from django.utils import timezone
 
 from billing_site.sandbox import demo
-from billing_site.tests.test_accessibility import (
-    NEW_CUSTOMER,
-    PHONE,
-    Walk,
-    pytestmark,
-    session_of,
-    states,
-    walk,
-)
+from billing_site.tests.cast import NEW_CUSTOMER, session_of
+from billing_site.tests.test_accessibility import PHONE, Walk, pytestmark, states, walk
 from billing_site.tests.working import worker
 from credits import services as credits
 from generation.tests.cast import give
