@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -262,6 +263,27 @@ class TestTheApi:
 
 
 class TestAtTheSameMoment:
+    def test_a_form_sent_twice_is_done_once(self, subscriber, customer):
+        def send_twice(address, fields):
+            again = [Client() for _ in range(2)]
+            for client in again:
+                client.cookies = customer.cookies.copy()
+            return race(*[partial(client.post, address, fields) for client in again])
+
+        page = customer.get(f"{PAGE}change/?offer=pro")
+        fields = {name: hidden(page, name) for name in ("offer", "preview", "key")}
+        answers = send_twice(f"{PAGE}change/", fields)
+        subscriber.hears()
+        answers += send_twice(f"{PAGE}cancel/", {"key": hidden(customer.get(f"{PAGE}cancel/"))})
+        subscriber.hears()
+        answers += send_twice(f"{PAGE}resume/", {"key": hidden(customer.get(PAGE))})
+
+        assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, PAGE)] * 6
+        assert [click.action for click in PlanClick.objects.order_by("created_at")] == [
+            "change", "cancel", "resume",
+        ]  # fmt: skip
+        assert subscriber.paid() == [900, 2000]
+
     def test_two_upgrades_charge_one_difference(self, subscriber, monkeypatch):
         outcomes = race(partial(subscriber.changes, "pro"), partial(subscriber.changes, "pro"))
         assert kinds(outcomes)["str"] >= 1
