@@ -4,14 +4,13 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('credits', '0014_staff_lists'),
+        ("credits", "0014_staff_lists"),
     ]
 
     operations = [
         migrations.AddIndex(
-            model_name='inboxevent',
-            index=models.Index(fields=['state', 'received_at'], name='credits_inbox_state'),
+            model_name="inboxevent",
+            index=models.Index(fields=["state", "received_at"], name="credits_inbox_state"),
         ),
     ]
