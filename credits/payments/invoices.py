@@ -1,6 +1,7 @@
 """Paid invoices: the first period, renewals, and changes of plan in between."""
 
 from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 
@@ -10,7 +11,7 @@ from credits.payments import late_periods, tell, trials
 from credits.payments.allowances import difference, plan_lines
 from credits.payments.facts import Facts, learn
 from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
-from credits.payments.prorations import change_plan, length_of, period_of
+from credits.payments.prorations import HAS, change_plan, length_of, period_of, plans_of
 from credits.payments.readers import (
     Invoice,
     number,
@@ -81,7 +82,7 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
             allowance=amount, rollover_cap=rollover_cap, period_end=end, now=now,
         )  # fmt: skip
         return
-    more: dict[str, str | bool] = {"trial": True} if is_trial else {}
+    more: dict[str, Any] = {"trial": True} if is_trial else {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)
     if changed and invoice.reason == "subscription_update":
         current, _running = period_of(newest, changed)
@@ -101,7 +102,7 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
             subscription=invoice.subscription_id,
             period_start=min(line.start for line, _ in bought).isoformat(),
             period_end=end.isoformat(),
-            **more,
+            **{HAS: plans_of(bought), **more},
         ),
         now=now,
         actor="stripe",
