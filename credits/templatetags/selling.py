@@ -47,6 +47,12 @@ def any_trial(rows: Iterable[tuple[Offer, str]]) -> bool:
 
 
 @register.filter
+def per_month(offer: Offer) -> str:
+    """A twelfth of what a plan costs per year, rounded up to the currency's smallest unit."""
+    return money(-(-offer.amount // 12), offer.currency)
+
+
+@register.filter
 def per_credit(offer: Offer) -> str:
     """What one credit of the offer costs; of a thousand, where one costs less than a few cents.
 

@@ -168,7 +168,7 @@ class TestTheEnd:
         customer.post(f"{PAGE}cancel/", {"key": hidden(page)})
         subscriber.hears()
         page = customer.get(PAGE)
-        assert "It has been cancelled and ends on" in text(page)
+        assert "It has been canceled and ends on" in text(page)
         assert "Change to pro" not in text(page)
         assert "is ending already" in text(customer.get(f"{PAGE}cancel/"), 409)
         customer.post(f"{PAGE}resume/", {"key": hidden(page)})
