@@ -18,6 +18,7 @@ from django.utils.formats import number_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from credits import figures
 from credits.models import DailyTotal, LedgerAudit, Reconciliation
@@ -106,7 +107,11 @@ def _books(now: datetime) -> dict[str, Any]:
             Tile(
                 _("Credits outstanding"),
                 _count(left.credits),
-                _("%(tokens)s single generations; customers owe %(owed)s")
+                ngettext(
+                    "%(tokens)s single generation; customers owe %(owed)s",
+                    "%(tokens)s single generations; customers owe %(owed)s",
+                    left.tokens,
+                )
                 % {"tokens": _count(left.tokens), "owed": _count(left.owed)},
             ),
             Tile(_("Paid for, not delivered yet"), _amounts(left.money), _("Deferred revenue")),
