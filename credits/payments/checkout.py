@@ -112,6 +112,7 @@ def start(*, account_id: int, offer_slug: str, quantity: int, click_key: str, no
         if offer.kind == Offer.Kind.PLAN:
             _close_earlier_plans(client, click, customer_id, now)
         session = _open(client, click, offer, customer_id)
+        _refuse_if_frozen(client, account_id, session.id)
     click.session_id, click.url = session.id, session.url or ""
     click.save(update_fields=["session_id", "url"])
     return click.url
@@ -196,6 +197,17 @@ def _open(
         params=params,
         options={"idempotency_key": f"checkout:{click.pk}"},
     )
+
+
+def _refuse_if_frozen(client: stripe.StripeClient, account_id: int, session_id: str) -> None:
+    """An account that was frozen, or left, since the click was written down buys nothing.
+
+    Who leaves is frozen first, and the sessions that are open then are ended (ending.py): either
+    they see this session, or it sees the freeze. Raises AccountFrozen.
+    """
+    if Account.objects.get(pk=account_id).status == Account.Status.FROZEN:
+        _close(client, session_id)
+        raise services.AccountFrozen
 
 
 def _close_earlier_plans(
