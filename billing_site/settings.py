@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import environ
 from csp.constants import NONE, SELF, UNSAFE_EVAL, UNSAFE_INLINE
+from django.templatetags.static import static
 
 from billing_site.environment import (
     read_address,
@@ -250,12 +251,15 @@ UNFOLD = {
     "SITE_TITLE": "Credits",
     "SITE_HEADER": "Credits, for staff",
     "DASHBOARD_CALLBACK": "billing_site.console.front_page.add_figures",
+    "STYLES": [lambda request: static("admin.css")],
+    "SIDEBAR": {"navigation": "billing_site.console.menu.menu"},
 }
 
 # Language, time, files ---------------------------------------------------------------------------
 
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", "English")]
+FORMAT_MODULE_PATH = "billing_site.formats"
 TIME_ZONE = "UTC"
 USE_TZ = True
 STATIC_URL = "static/"

@@ -5,11 +5,13 @@ from django.views.generic import RedirectView
 from drf_spectacular.views import SpectacularAPIView, SpectacularSwaggerSplitView
 
 from billing_site import health
+from billing_site.accounts.second_factor import ActivateTOTP
 from credits.api import UnknownPathView
 from credits.payments.intake import stripe_webhook
 
 urlpatterns = [
     path(settings.ADMIN_PATH, admin.site.urls),
+    path("accounts/2fa/totp/activate/", ActivateTOTP.as_view(), name="mfa_activate_totp"),
     path("accounts/", include("allauth.urls")),
     path("api/v1/", include("credits.api_urls")),
     path("api/v1/", include("generation.api_urls")),

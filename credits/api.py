@@ -72,11 +72,18 @@ class LedgerLine(serializers.ModelSerializer[LedgerEntry]):
 
 
 class OfferDocument(serializers.ModelSerializer[Offer]):
-    """`amount` is in minor units of `currency`; `interval` is empty for what is bought once."""
+    """`amount` is in minor units of `currency`; `interval` is empty for what is bought once.
+
+    A plan's first `trial_days` cost nothing and bring `trial_credits`, to accounts that never had
+    one; 0 and 0: there is no trial.
+    """
 
     class Meta:
         model = Offer
-        fields = ("slug", "name", "kind", "credits", "amount", "currency", "interval")
+        fields = (
+            "slug", "name", "kind", "credits", "amount", "currency", "interval",
+            "trial_days", "trial_credits",
+        )  # fmt: skip
 
 
 class PriceList(serializers.Serializer[Any]):

@@ -61,7 +61,7 @@ def _release(entry: LedgerEntry) -> str:
         return _("The work was not done in time, so it costs nothing")
     words = _("The work was not done, so it costs nothing")
     if entry.actor == "customer":
-        words = _("You cancelled the work, so it costs nothing")
+        words = _("You canceled the work, so it costs nothing")
     elif _is_made_by(entry):
         words = _("The work was not done; its credits had ended meanwhile and were renewed")
     return _with_note(entry, words)
@@ -167,7 +167,14 @@ def bought_words(lot: CreditLot) -> str:
         return ""
     source, _id = _parts(lot.source_key)
     if source == "invoice" and "period_start" in lot.terms:
-        return _("Plan %(name)s, period %(period)s") % {"name": name, "period": _period(lot)}
+        words = (
+            _("Trial of plan %(name)s, %(period)s")
+            if lot.terms.get("trial")
+            else _("Plan %(name)s, period %(period)s")
+        )
+        return words % {"name": name, "period": _period(lot)}
+    if "carried_into" in lot.terms:
+        return _("Carried over from a period of %s that was told late") % name
     if source == "invoice":
         return _("Change to plan %s") % name
     pieces = lot.granted // lot.terms["credits"] if lot.terms.get("credits") else 1
@@ -189,10 +196,10 @@ def _fact(entry: LedgerEntry) -> str:
         "invoice": _("invoice %s"),
         "refund": _("refund %s"),
     }
-    return words[source] % _short(identity) if source in words else entry.reference
+    return words[source] % short(identity) if source in words else entry.reference
 
 
-def _short(identity: str) -> str:
+def short(identity: str) -> str:
     """Of the 66 characters of a Checkout session, people compare the first."""
     return f"{identity[:16]}…" if len(identity) > 30 else identity
 

@@ -27,6 +27,7 @@ STRIPE_CURRENCIES = """
     php pkr pln pyg qar ron rsd rub rwf sar sbd scr sek sgd shp sle sos srd std szl thb tjs tnd top
     try ttd twd tzs uah ugx usd uyu uzs vnd vuv wst xaf xcd xof xpf yer zar zmw
 """
+MOST_TRIAL_DAYS = 730  # https://docs.stripe.com/api/checkout/sessions/create
 CURRENCIES = frozenset(STRIPE_CURRENCIES.split())
 
 
@@ -50,6 +51,8 @@ class Listed:
     credits: int = 0
     rollover_cap: int = 0
     interval: str = ""
+    trial_days: int = 0
+    trial_credits: int = 0
     stripe_price_id: str = ""
 
 
@@ -221,14 +224,27 @@ def _wrong_for_kind(entry: Listed) -> Iterator[str]:
     elif not 1 <= entry.credits <= MOST_CREDITS:
         yield f"credits must be from 1 to {MOST_CREDITS}, not {entry.credits}."
     if entry.kind == Offer.Kind.PLAN:
-        if entry.interval not in (Offer.Interval.MONTH, Offer.Interval.YEAR):
-            yield f"interval of a plan must be month or year, not {entry.interval!r}."
-        if not 0 <= entry.rollover_cap <= MOST_CREDITS:
-            yield f"rollover_cap must be from 0 to {MOST_CREDITS}, not {entry.rollover_cap}."
+        yield from _wrong_plan(entry)
         return
     if entry.amount == 0:
         yield "amount may be 0 for a plan only."
     if entry.interval:
         yield f"interval is for plans only: take it out of this {entry.kind}."
-    if entry.rollover_cap:
-        yield f"rollover_cap is for plans only: take it out of this {entry.kind}."
+    for name in ("rollover_cap", "trial_days", "trial_credits"):
+        if getattr(entry, name):
+            yield f"{name} is for plans only: take it out of this {entry.kind}."
+
+
+def _wrong_plan(entry: Listed) -> Iterator[str]:
+    if entry.interval not in (Offer.Interval.MONTH, Offer.Interval.YEAR):
+        yield f"interval of a plan must be month or year, not {entry.interval!r}."
+    if not 0 <= entry.rollover_cap <= MOST_CREDITS:
+        yield f"rollover_cap must be from 0 to {MOST_CREDITS}, not {entry.rollover_cap}."
+    if not 0 <= entry.trial_days <= MOST_TRIAL_DAYS:
+        yield f"trial_days must be from 0 to {MOST_TRIAL_DAYS}, not {entry.trial_days}."
+    if not 0 <= entry.trial_credits <= MOST_CREDITS:
+        yield f"trial_credits must be from 0 to {MOST_CREDITS}, not {entry.trial_credits}."
+    if bool(entry.trial_days) != bool(entry.trial_credits):
+        yield "trial_days and trial_credits go together: give both, or neither."
+    if entry.trial_days and not entry.amount:
+        yield "a plan that costs nothing needs no trial: take trial_days out."

@@ -20,7 +20,7 @@ from django_htmx.http import HttpResponseClientRefresh
 
 from credits import services
 from credits.models import CheckoutStart
-from credits.payments import checkout, client, portal
+from credits.payments import checkout, client, portal, trials
 from credits.payments.checkout import Stage
 from credits.payments.purchases import MOST_PIECES
 from credits.requests import account_of
@@ -156,13 +156,16 @@ def _sentence(error: Exception) -> str:
 def _price_page(
     request: HttpRequest, *, error: str = "", status: int = 200, key: UUID | None = None
 ) -> HttpResponse:
-    subscription = None
+    subscription, had_plan = None, False
     if request.user.is_authenticated:
-        subscription = portal.live_subscription(account_id=account_of(request, timezone.now()).pk)
+        account_id = account_of(request, timezone.now()).pk
+        subscription = portal.live_subscription(account_id=account_id)
+        had_plan = trials.has_had_plan(account_id=account_id)
     context = {
         "prices": price_rows(),
         "sells": client.is_configured(),
         "subscription": subscription,
+        "had_plan": had_plan,
         "key": key or uuid4(),
         "error": error,
     }

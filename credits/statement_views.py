@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from allauth.core.internal import ratelimit
 from django.contrib.auth.decorators import login_required
 from django.core.exceptions import RequestDataTooBig
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
@@ -26,6 +27,7 @@ from credits.statements import Selection
 
 MOST_PRINTED = 2000  # lines; a browser lays out more for minutes
 MOST_UPLOADED = 10 * 1024 * 1024  # bytes: some 45,000 lines
+UPLOADS = {"upload": "10/m/ip"}  # anybody may send one, and it costs a second of CPU
 
 
 @dataclass(frozen=True)
@@ -147,14 +149,29 @@ def balance_at(request: HttpRequest) -> HttpResponse:
 @csrf_exempt  # only until the size is known: _verify looks at the token
 def verify(request: HttpRequest) -> HttpResponseBase:
     """Checks an exported statement, for anybody who has one."""
+    if request.method == "POST" and not _may_upload(request):
+        response = _refused(request, _("These were many. Wait a minute, then try again."), 429)
+        response.headers["Retry-After"] = "60"
+        return response
     try:
         if int(request.headers.get("Content-Length") or 0) > MOST_UPLOADED:
             raise RequestDataTooBig
         return _verify(request)
     except RequestDataTooBig:
         sentence = _("This is too large: a file may have 10 MB, pasted text 256 KB.")
-        context = {"form": VerifyForm(), "error": sentence}
-        return render(request, "credits/statement/verify.html", context, status=413)
+        return _refused(request, sentence, 413)
+
+
+def _may_upload(request: HttpRequest) -> bool:
+    """Whether this address of the network has not sent too many. Counts this one."""
+    usage = ratelimit.consume(request, app="credits", action="upload", config=UPLOADS)
+    return usage is not None
+
+
+def _refused(request: HttpRequest, sentence: str, status: int) -> HttpResponse:
+    """The page with the reason, without having read what was sent."""
+    context = {"form": VerifyForm(), "error": sentence}
+    return render(request, "credits/statement/verify.html", context, status=status)
 
 
 @csrf_protect

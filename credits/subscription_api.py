@@ -19,6 +19,7 @@ from credits.api import (
 from credits.models import PlanClick
 from credits.payments import at_stripe, checkout, plan_changes, plan_preview, plan_rules
 from credits.payments.client import SellingUnavailable
+from credits.payments.plan_rules import When
 from credits.payments.plan_state import PlanState, plan_state
 from credits.problems import ProblemType
 from credits.requests import account_of
@@ -40,7 +41,7 @@ PLAN_PROBLEMS: dict[type[Exception], ProblemType] = {
     plan_rules.PaymentDue: PAYMENT_DUE,
     plan_rules.NotChangeable: NOT_CHANGEABLE,
     plan_preview.PreviewOutdated: PREVIEW_OUTDATED,
-    plan_changes.AlreadyEnding: PLAN_IS_ENDING,
+    plan_rules.AlreadyEnding: PLAN_IS_ENDING,
     plan_changes.NotEnding: NOT_ENDING,
     plan_changes.ChangeUnderWay: CHANGE_UNDER_WAY,
     plan_changes.TooManyChanges: problems.RATE_LIMITED,
@@ -111,13 +112,36 @@ class RenewalDocument(serializers.Serializer[plan_preview.Renewal]):
 class PreviewDocument(serializers.Serializer[plan_preview.ChangePreview]):
     """What is paid and added now, and at the next renewal."""
 
-    when = serializers.ChoiceField([str(when) for when in plan_rules.When])
+    when = serializers.ChoiceField([str(when) for when in When])
     takes_effect_at = serializers.DateTimeField(allow_null=True, help_text="Null: at once.")
     due_now = serializers.IntegerField(help_text="Minor units of `currency`.")
     currency = serializers.CharField()
     credits_now = serializers.IntegerField()
     renewal = RenewalDocument()
     preview = serializers.CharField(source="token", help_text="Good for an hour.")
+
+
+class StaysDocument(serializers.Serializer[plan_preview.EndPreview]):
+    """What the end of a plan does not touch: gifts until their own end, the rest for ever."""
+
+    promotional = serializers.IntegerField()
+    bulk = serializers.IntegerField()
+    retail_tokens = serializers.IntegerField()
+
+
+class EndDocument(serializers.Serializer[plan_preview.EndPreview]):
+    """What ends with the plan, when, and what stays. Nothing more is charged."""
+
+    when = serializers.ChoiceField([str(When.NOW), str(When.AT_PERIOD_END)])
+    takes_effect_at = serializers.DateTimeField(
+        source="ends_at",
+        allow_null=True,
+        help_text="Until then the plan's credits can be spent, and it can be resumed. "
+        "Null: at once.",
+    )
+    offer = OfferDocument(source="plan", allow_null=True)
+    credits_that_end = serializers.IntegerField(help_text="What is left of the plan's now.")
+    stays = StaysDocument(source="*")
 
 
 class OutcomeDocument(serializers.Serializer[PlanClick]):
@@ -225,6 +249,22 @@ class ChangeView(PlanView):
             now=now,
         )
         return Response(OutcomeDocument(click).data)
+
+
+class CancelPreviewView(PlanView):
+    @extend_schema(
+        operation_id="preview_cancel_subscription",
+        summary="What the end of the plan would do",
+        parameters=[problems.RETRY_AFTER],
+        request=Nothing,
+        responses=_answers(EndDocument, NO_SUBSCRIPTION, PLAN_IS_ENDING, SELLING_UNAVAILABLE),
+    )
+    def post(self, request: Request) -> Response:
+        """Changes nothing."""
+        Nothing(data=request.data).is_valid(raise_exception=True)
+        now = timezone.now()
+        found = plan_preview.preview_cancel(account_id=account_of(request, now).pk, now=now)
+        return Response(EndDocument(found).data)
 
 
 class CancelView(PlanView):

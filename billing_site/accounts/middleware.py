@@ -17,7 +17,6 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from billing_site.accounts import zones
 from billing_site.accounts.models import User
 
 Page = Callable[[HttpRequest], HttpResponse]
@@ -79,4 +78,4 @@ def _zone_of(request: HttpRequest) -> ZoneInfo | None:
     if request.path.startswith("/api/") or settings.SESSION_COOKIE_NAME not in request.COOKIES:
         return None
     user: User | AnonymousUser = request.user
-    return zones.zone(user.timezone) if isinstance(user, User) else None
+    return user.zone if isinstance(user, User) else None

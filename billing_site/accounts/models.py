@@ -1,12 +1,13 @@
 """Who signs in: a person with an email address, and the API keys that speak for them."""
 
 from typing import Any, ClassVar
+from zoneinfo import ZoneInfo
 
 from django.contrib.auth.models import AbstractUser, BaseUserManager
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from billing_site.accounts.zones import validate_zone
+from billing_site.accounts import zones
 
 
 class UserManager(BaseUserManager["User"]):
@@ -28,7 +29,7 @@ class User(AbstractUser):
     last_name = None  # type: ignore[assignment]
     email = models.EmailField(_("email address"), unique=True)
     timezone = models.CharField(
-        _("time zone"), max_length=64, blank=True, validators=[validate_zone],
+        _("time zone"), max_length=64, blank=True, validators=[zones.validate_zone],
         help_text=_("Times are shown in it; empty: UTC."),
     )  # fmt: skip
     erased_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -43,6 +44,11 @@ class User(AbstractUser):
             ("export_person", _("Can export all data of a person")),
             ("erase_person", _("Can delete the account of a person for good")),
         ]
+
+    @property
+    def zone(self) -> ZoneInfo | None:
+        """In which times are shown; None for UTC."""
+        return zones.zone(self.timezone)
 
     def get_full_name(self) -> str:
         return self.email

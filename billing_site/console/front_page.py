@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from urllib.parse import urlencode
 
 from django.http import HttpRequest
 from django.urls import reverse
@@ -17,6 +18,7 @@ from django.utils.formats import number_format
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from credits import figures
 from credits.models import DailyTotal, LedgerAudit, Reconciliation
@@ -47,6 +49,18 @@ MONEY_COLORS = [
     "var(--color-green-500)",
 ]
 
+CHART_OPTIONS = {  # of Chart.js; unfold's own have neither legend nor numbers at the side
+    "animation": False,
+    "responsive": True,
+    "maintainAspectRatio": False,
+    "maxBarThickness": 16,
+    "plugins": {"legend": {"align": "end", "labels": {"boxWidth": 10, "color": "#737b87"}}},
+    "scales": {
+        "x": {"grid": {"display": False}, "ticks": {"color": "#737b87", "maxTicksLimit": 8}},
+        "y": {"grid": {"tickWidth": 0}, "ticks": {"color": "#737b87", "maxTicksLimit": 6}},
+    },
+}
+
 
 @dataclass(frozen=True)
 class Check:
@@ -68,6 +82,7 @@ class Tile:
 def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]:
     """unfold's DASHBOARD_CALLBACK: what templates/admin/index.html shows, for who may see it."""
     now = timezone.now()
+    context["title"] = _("Overview")
     context["checks"] = list(_visible_checks(request, now))
     if request.user.has_perm(BOOKS):
         context |= _books(now)
@@ -92,7 +107,11 @@ def _books(now: datetime) -> dict[str, Any]:
             Tile(
                 _("Credits outstanding"),
                 _count(left.credits),
-                _("%(tokens)s single generations; customers owe %(owed)s")
+                ngettext(
+                    "%(tokens)s single generation; customers owe %(owed)s",
+                    "%(tokens)s single generations; customers owe %(owed)s",
+                    left.tokens,
+                )
                 % {"tokens": _count(left.tokens), "owed": _count(left.owed)},
             ),
             Tile(_("Paid for, not delivered yet"), _amounts(left.money), _("Deferred revenue")),
@@ -103,6 +122,7 @@ def _books(now: datetime) -> dict[str, Any]:
             ),
         ],
         "credits_chart": json.dumps(_credits_chart(days)),
+        "chart_options": json.dumps(CHART_OPTIONS),
         "money_chart": json.dumps(_money_chart(days, sorted(taken))),
     }
 
@@ -149,26 +169,32 @@ def _money_chart(days: list[DailyTotal], currencies: list[str]) -> dict[str, Any
 
 
 def _generations(now: datetime) -> dict[str, Any]:
-    recent = generations.recent(since=now - DAY)
+    since = now - DAY
+    recent = generations.recent(since=since)
     listing = reverse("admin:generation_generation_changelist")
+    lately = urlencode({"created_at__gte": since.isoformat()})
     rows = [
         {
             "label": status.label,
             "count": _count(recent.counts[status]),
             "median": _seconds(recent.median.get(status)),
             "p95": _seconds(recent.p95.get(status)),
-            "url": f"{listing}?status__exact={status}",
+            "url": f"{listing}?{lately}&status__exact={status}",
         }
         for status in Generation.Status
     ]
     errors = [
-        {"code": code, "count": _count(count), "url": f"{listing}?error_code__exact={code}"}
+        {
+            "code": code,
+            "count": _count(count),
+            "url": f"{listing}?{lately}&error_code__exact={code}",
+        }
         for code, count in recent.errors.most_common(MOST_ERRORS)
     ]
     return {"rows": rows, "errors": errors}
 
 
-# What needs a person ------------------------------------------------------------------------------
+# How it stands ------------------------------------------------------------------------------------
 
 
 def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
@@ -179,7 +205,7 @@ def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
             _("Active subscribers"),
             _count(standing.paying),
             "credits_subscription",
-            query="status__exact=active",
+            query=f"status__in={','.join(figures.PAYING)}",
         )
     if request.user.has_perm("credits.view_inboxevent"):
         yield from _inbox(standing, now)

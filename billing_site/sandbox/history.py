@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 
 from billing_site.sandbox import demo
 from credits import services
-from credits.models import Offer, Pool, Subscription
+from credits.models import Offer, Payment, Pool, Subscription
 from generation import services as generations
 from generation.models import Generation
 
@@ -65,6 +65,7 @@ def make(*, now: datetime) -> None:
         amount_paid=1500, currency="usd", now=now - 55 * days,
         terms={"name": "Pack 50", "credits": 50},
     )  # fmt: skip
+    Payment.objects.create(payment_intent="pi_b7Qw2k", source_key="checkout:cs_b7Qw2k", amount=1500)
     services.grant(
         account_id=account_id, pool=Pool.PROMOTIONAL, amount=5, source_key="manual:welcome",
         expires_at=now - 20 * days, actor="staff@example.com", note="Welcome", now=now - 50 * days,
@@ -104,6 +105,8 @@ def _renew(account_id: int, source_key: str, now: datetime) -> None:
             "period_end": (now + timedelta(days=30)).isoformat(),
         },
     )  # fmt: skip
+    payment = source_key.replace("invoice:in_", "pi_")
+    Payment.objects.create(payment_intent=payment, source_key=source_key, amount=900)
 
 
 def _generate(account_id: int, now: datetime, *, older_than: int, newer_than: int = 999) -> None:

@@ -116,7 +116,8 @@ class Quickstart:
             journey.run(self.address, report, lambda: self._wait(0.1))
             if self.stripe:
                 life = newcomer.Newcomer(self.address, self.stripe, self._heard, self._wait)
-                life.live(report)
+                with self.stripe.trip():  # whoever tries the site afterwards finds it today
+                    life.live(report)
         except (JourneyFailed, requests.RequestException) as error:
             raise QuickstartFailed(str(error)) from error
         wrong = list(queries.find_imbalances())

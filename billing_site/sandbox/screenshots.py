@@ -20,6 +20,8 @@ from django.utils import timezone
 
 from billing_site.sandbox import demo, history
 from billing_site.sandbox.shop import open_shop
+from credits.payments import inbox
+from generation import services as generations
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page, ViewportSize
@@ -39,7 +41,7 @@ class Picture:
 
     name: str
     path: str
-    person: demo.Person = demo.CUSTOMER
+    person: demo.Person | None = demo.CUSTOMER  # None: somebody who is not signed in
     on_a_phone_at_night: bool = False
     prepare: Callable[["Page"], None] = lambda page: None
 
@@ -53,14 +55,30 @@ def _open_newest(page: "Page") -> None:
     page.wait_for_load_state()
 
 
+def _let_a_worker_work(page: "Page") -> None:
+    inbox.apply_due(now=timezone.now())
+    generations.report_worker(name="worker", now=timezone.now())
+    page.reload()
+
+
+def _open_customer(page: "Page") -> None:
+    page.locator("#result_list tbody a").first.click()
+    page.get_by_role("heading", name="What happened").wait_for()
+
+
 PICTURES = [
+    Picture("landing", "/", person=None),
     Picture("dashboard", "/"),
     Picture("prices", "/prices/"),
     Picture("subscription", "/subscription/"),
     Picture("new-generation", "/generations/new/", prepare=_write_prompt),
     Picture("generation", "/generations/", prepare=_open_newest),
     Picture("statement", "/ledger/"),
+    Picture("purchases", "/purchases/"),
+    Picture("settings", "/account/"),
     Picture("dashboard-phone-dark", "/", on_a_phone_at_night=True),
+    Picture("admin", "/admin/", person=demo.STAFF, prepare=_let_a_worker_work),
+    Picture("admin-customer", "/admin/credits/account/", person=demo.STAFF, prepare=_open_customer),
     Picture("admin-ledger", "/admin/credits/ledgerentry/", person=demo.STAFF),
 ]
 
@@ -128,15 +146,20 @@ def _take(picture: Picture, browser: "Browser", address: str, directory: Path) -
         timezone_id="UTC",
     )
     page = context.new_page()
-    page.goto(f"/accounts/login/?next={picture.path}")
-    page.get_by_label("Email").fill(picture.person.email)
-    page.get_by_label("Password").fill(demo.PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign In").click()
-    page.wait_for_url(f"**{picture.path}")
-    page.reload()  # without "signed in"
+    if picture.person:
+        _sign_in(page, picture.person, picture.path)
+    page.goto(picture.path)  # without "signed in"
     picture.prepare(page)
     page.evaluate("document.activeElement.blur()")
     path = directory / f"{picture.name}.png"
     page.screenshot(path=path, animations="disabled")
     context.close()
     return path
+
+
+def _sign_in(page: "Page", person: demo.Person, path: str) -> None:
+    page.goto(f"/accounts/login/?next={path}")
+    page.get_by_label("Email").fill(person.email)
+    page.get_by_label("Password").fill(demo.PASSWORD)
+    page.get_by_role("main").get_by_role("button", name="Sign In").click()
+    page.wait_for_url(f"**{path}")

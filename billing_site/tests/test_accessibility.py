@@ -4,24 +4,26 @@ A new page is one more line in PAGES.
 """
 
 import gzip
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from django.core.management import call_command
-from django.test import Client
-from django.utils import timezone
+from django.urls import URLPattern, URLResolver, get_resolver, resolve
 
-from billing_site.accounts.models import User
-from billing_site.sandbox import demo, history
+from billing_site.sandbox import demo
 from billing_site.sandbox.shop import open_shop
-from credits import services as credits
-from credits.models import Subscription
-from generation import services as generations
-from generation.models import Generation
+from billing_site.tests.cast import (
+    AT_THE_DOOR,
+    NEW_CUSTOMER,
+    SECURED,
+    SUBSCRIBER,
+    make_states,
+    session_of,
+)
+from generation.tests.pages import NO_SUCH_ID
 
 pytest.importorskip("playwright", reason="playwright: pip install -r requirements-dev.txt")
 pytest.importorskip("pytest_playwright", reason="playwright: pip install -r requirements-dev.txt")
@@ -29,13 +31,16 @@ pytest.importorskip("axe_playwright_python", reason="axe: pip install -r require
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, Response
 
-pytestmark = [pytest.mark.browser, pytest.mark.django_db(transaction=True)]
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("billing_site.tests.test_error_pages"),  # which has one page of each error
+]
 
 PHONE = {"width": 360, "height": 740}
 MOST_BYTES = 100_000  # beside the font, with static files compressed as a public site sends them
-NEW_CUSTOMER = demo.Person("new@example.com", is_staff=False)
 
-PAGES = {  # address: who looks at it. {failed} and the like are generations in that state.
+PAGES = {  # who looks at what. {failed} and the like are what cast.make_states() gives.
     demo.CUSTOMER: [
         "/",
         "/prices/",
@@ -52,6 +57,7 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
         "/account/",
         "/account/delete/",
         "/accounts/2fa/",
+        "/accounts/2fa/totp/activate/",
         "/accounts/reauthenticate/",
         "/generations/",
         "/generations/?text=nowhere",
@@ -65,6 +71,8 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
         "/accounts/email/",
         "/accounts/password/change/",
         "/purchases/canceled/",
+        "/notifications/off/{token}/",
+        "/accounts/logout/",
         "/nowhere/",
     ],
     NEW_CUSTOMER: [
@@ -76,6 +84,26 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
         "/generations/new/",
         "/prices/",
     ],
+    SUBSCRIBER: [
+        "/subscription/",
+        "/subscription/change/?offer=pro",
+        "/subscription/cancel/",
+        "/prices/",
+        "/purchases/",
+        "/purchases/done/?session_id={arrived}",
+        "/purchases/done/?session_id={unconfirmed}",
+        "/purchases/done/?session_id={arriving}",
+        "/purchases/done/?session_id={processing}",
+        "/purchases/done/?session_id={unpaid}",
+    ],
+    SECURED: [
+        "/accounts/2fa/",
+        "/accounts/2fa/recovery-codes/",
+        "/accounts/2fa/recovery-codes/generate/",
+        "/accounts/2fa/totp/deactivate/",
+        "/accounts/2fa/reauthenticate/",
+    ],
+    AT_THE_DOOR: ["/accounts/2fa/authenticate/"],
     None: [
         "/",
         "/prices/",
@@ -83,45 +111,42 @@ PAGES = {  # address: who looks at it. {failed} and the like are generations in 
         "/accounts/login/",
         "/accounts/signup/",
         "/accounts/password/reset/",
+        "/accounts/password/reset/done/",
+        "/accounts/password/reset/key/done/",
+        "/accounts/inactive/",
+        "/bad/",
+        "/forbidden/",
+        "/csrf/",
+        "/many/",
+        "/broken/",
     ],
 }
+
+NO_PAGES = {
+    "account_email_verification_sent", "account_confirm_login_code",  # only after another page
+    "account_reset_password_from_key", "account_set_password",
+    "purchase-progress", "generation:progress",  # parts of pages
+    "statement-csv", "statement-json", "generation:download", "accounts:export",  # files
+    "mfa_download_recovery_codes",
+    "accounts:choose_zone", "accounts:notice_zone", "accounts:api_key_revoke",  # forms
+    "buy", "subscription-resume", "manage-subscription", "generation:cancel",
+    "generation:regenerate", "subscription-pay",
+    "stripe-webhook", "healthz", "readyz", "schema",  # for programs
+    "api-docs",  # Swagger UI's
+}  # fmt: skip
+
+OUTLINE = """() => ({
+  title: document.title,
+  language: document.documentElement.lang,
+  headings: document.querySelectorAll("h1").length,
+  beyond: document.documentElement.scrollWidth - innerWidth,
+})"""
 
 
 @pytest.fixture
 def states(live_server, tmp_path) -> Iterator[dict[str, str]]:
-    with open_shop(live_server.url, tmp_path / "stripe.json"):
-        yield make_states()
-
-
-def make_states() -> dict[str, str]:
-    """A customer with a past; gives a generation in each state."""
-    now = timezone.now()
-    call_command("init_pricing", verbosity=0)
-    history.make(now=now)
-    demo.make(NEW_CUSTOMER)
-    account = credits.open_account(user_id=User.objects.get(email=demo.CUSTOMER.email).pk, now=now)
-    Subscription.objects.update(status="past_due")
-    found = {row.status: str(row.pk) for row in Generation.objects.all()}
-    single = _request(account.pk, now, Generation.Funding.RETAIL)
-    claimed = generations.claim(now=now, generation_id=single.pk)
-    assert claimed is not None
-    generations.succeed(
-        claimed=claimed, output="Final.", model="m", input_tokens=1, output_tokens=1, now=now
-    )
-    canceled = _request(account.pk, now)
-    generations.cancel(generation=canceled, now=now)
-    queued = _request(account.pk, now)
-    return found | {
-        "single": str(single.pk), "canceled": str(canceled.pk), "queued": str(queued.pk)
-    }  # fmt: skip
-
-
-def _request(
-    account_id: int, now: datetime, funding: Generation.Funding = Generation.Funding.CREDITS
-) -> Generation:
-    return generations.request_generation(
-        account_id=account_id, prompt="A story.", funding=funding, operation="text", now=now
-    )[0]
+    with open_shop(live_server.url, tmp_path / "stripe.json") as stripe:
+        yield make_states(stripe)
 
 
 @dataclass
@@ -133,10 +158,11 @@ class Walk:
     states: dict[str, str]
 
     def pages(self, **options: Any) -> Iterator[tuple[str, Page, list[Response]]]:
+        options = {"viewport": PHONE, **options}
         for person, paths in PAGES.items():
-            context = self.new_context(base_url=self.address, viewport=PHONE, **options)
+            context = self.new_context(base_url=self.address, **options)
             if person:
-                context.add_cookies([self._session(person)])
+                context.add_cookies([session_of(person, self.address)])
             page, loaded = context.new_page(), []
             page.on("response", lambda response, to=loaded: to.append(response))
             for path in (path.format(**self.states) for path in paths):
@@ -145,16 +171,35 @@ class Walk:
                 assert page.url == self.address + path
                 yield f"{path} for {person.email if person else 'everybody'}", page, loaded
 
-    def _session(self, person: demo.Person) -> Any:
-        client = Client()
-        client.force_login(User.objects.get(email=person.email))
-        session = client.cookies["sessionid"].value
-        return {"name": "sessionid", "value": session, "url": self.address}
-
 
 @pytest.fixture
 def walk(new_context, live_server, states) -> Walk:
     return Walk(new_context, live_server.url, states)
+
+
+def test_every_page_is_in_the_table() -> None:
+    sample = defaultdict(lambda: NO_SUCH_ID)
+    addresses = [path.format_map(sample) for paths in PAGES.values() for path in paths]
+    shown = {resolve(urlsplit(path).path).view_name for path in addresses if path != "/nowhere/"}
+    assert set(names(get_resolver())) - shown - NO_PAGES == set()
+
+
+def names(resolver: URLResolver, space: str = "") -> Iterator[str]:
+    """Of every address for customers, as reverse() wants them."""
+    for part in resolver.url_patterns:
+        if isinstance(part, URLPattern):
+            if part.name:
+                yield space + part.name
+        elif part.namespace != "admin" and not str(part.pattern).startswith("api/"):
+            yield from names(part, f"{part.namespace}:" if part.namespace else space)
+
+
+def test_every_page_has_a_title_a_heading_and_a_language_and_fits_a_phone(walk: Walk) -> None:
+    for name, page, _loaded in walk.pages():
+        found = page.evaluate(OUTLINE)
+        assert found["title"].partition("·")[0].strip(), name
+        assert (found["headings"], found["language"]) == (1, "en"), name
+        assert found["beyond"] <= 0, name
 
 
 def serious_faults(page: Page, **options: Any) -> list[str]:

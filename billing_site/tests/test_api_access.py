@@ -40,6 +40,7 @@ EXPECTED = {
     ("POST", "subscription/preview"): (401, 404, 404, 404),  # there is no such plan
     ("POST", "subscription/change"): (401, 404, 404, 404),
     ("POST", "subscription/cancel"): (401, 409, 409, 409),  # there is no plan to cancel
+    ("POST", "subscription/cancel/preview"): (401, 409, 409, 409),
     ("POST", "subscription/resume"): (401, 409, 409, 409),
     ("GET", "generations"): (401, 200, 200, 200),
     ("POST", "generations"): (401, 202, 402, 402),
@@ -58,6 +59,7 @@ BODIES = {
     ("POST", "subscription/preview"): '{"offer": "nothing"}',
     ("POST", "subscription/change"): '{"offer": "nothing"}',
     ("POST", "subscription/cancel"): "{}",
+    ("POST", "subscription/cancel/preview"): "{}",
     ("POST", "subscription/resume"): "{}",
 }
 

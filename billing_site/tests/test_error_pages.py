@@ -1,11 +1,13 @@
 """The pages that come out when something is wrong, also when that is the database."""
 
 import pytest
+from allauth.core.ratelimit import respond_429
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
 from django.http import HttpRequest, HttpResponse
 from django.template.loader import render_to_string
 from django.test import Client
 from django.urls import path
+from django.views.csrf import csrf_failure
 
 from billing_site import urls
 from credits.tests.pages import text
@@ -28,6 +30,8 @@ urlpatterns = [
     path("bad/", bad),
     path("forbidden/", forbidden),
     path("broken/", broken),
+    path("many/", respond_429),
+    path("csrf/", csrf_failure),
 ]
 
 

@@ -1,6 +1,7 @@
 """`manage.py quickstart`, from outside: what it says, and that it leaves nothing running."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psutil
 import pytest
+import requests
 from django.conf import settings
 from django.utils import timezone
 
@@ -148,6 +150,13 @@ class TestTheMainJob:
         assert "renewed: 20 credits, the packs untouched" in site.first.output
         assert "the books balance" in site.first.output
         assert site.first_seconds < SECONDS
+
+    def test_leaves_the_clock_of_the_sandbox_where_it_was(self, site: Site) -> None:
+        run = site.quickstart().until(RUNNING)
+        found = re.search(r"http://127.0.0.1:\d+/_sandbox/", run.output)
+        assert found, run.output
+        page = requests.get(found[0], timeout=5).text
+        assert "(0 days ahead)" in page
 
     def test_runs_in_little_memory_until_ctrl_c(self, site: Site) -> None:
         run = site.quickstart().until(RUNNING)

@@ -9,12 +9,15 @@ from django.test import override_settings
 from django.utils import timezone
 
 from generation import runner
-from generation.tests.misbehaving_server import MisbehavingServer
+from generation.tests.misbehaving_server import TEXT, MisbehavingServer
 
 
 @contextmanager
 def worker(
-    *, seconds_per_word: float = 0.0, streams: Sequence[Callable[..., int]] = ()
+    *,
+    seconds_per_word: float = 0.0,
+    text: str = TEXT,
+    streams: Sequence[Callable[..., int]] = (),
 ) -> Iterator[MisbehavingServer]:
     """Carries out whatever is requested until the block ends, with a model that is slow at will.
 
@@ -29,7 +32,7 @@ def worker(
                 stream(now=timezone.now())
         connection.close()
 
-    model = MisbehavingServer("good", chunk_delay=seconds_per_word)
+    model = MisbehavingServer("good", text=text, chunk_delay=seconds_per_word)
     with model, override_settings(GENERATION_BASE_URL=model.base_url, GENERATION_MODEL=""):
         thread = threading.Thread(target=work)
         thread.start()

@@ -13,6 +13,7 @@ class Notice(models.Model):
     class Kind(models.TextChoices):
         WELCOME = "welcome", _("Welcome")
         PURCHASE = "purchase", _("Purchase")
+        TRIAL = "trial", _("Trial begun")
         RENEWAL = "renewal", _("Renewal")
         PLAN_CHANGED = "plan_changed", _("Plan changed")
         PAYMENT_FAILED = "payment_failed", _("Payment failed")

@@ -25,7 +25,10 @@ class Offer(models.Model):
     """The price list. What was published is replaced by a successor, never edited."""
 
     # What a customer pays and gets for it. The rest (the name, the place in the list) may change.
-    TERMS = ("kind", "credits", "rollover_cap", "amount", "currency", "interval")
+    TERMS = (
+        "kind", "credits", "rollover_cap", "amount", "currency", "interval",
+        "trial_days", "trial_credits",
+    )  # fmt: skip
 
     class Kind(models.TextChoices):
         PLAN = "plan", _("Plan")
@@ -45,6 +48,12 @@ class Offer(models.Model):
     amount = models.BigIntegerField(help_text=_("Minor units of the currency."))
     currency = models.CharField(max_length=3)
     interval = models.CharField(max_length=5, choices=Interval.choices, blank=True)
+    trial_days = models.PositiveIntegerField(
+        default=0, help_text=_("Days that a first plan costs nothing. 0: no trial.")
+    )
+    trial_credits = models.BigIntegerField(
+        default=0, help_text=_("What these days bring, once per account.")
+    )
     stripe_price_id = models.CharField(max_length=255, blank=True)
     draft = models.BooleanField(default=False, help_text=_("Not published yet."))
     active = models.BooleanField(default=True, help_text=_("For sale."))
@@ -71,6 +80,11 @@ class Offer(models.Model):
             models.CheckConstraint(
                 name="credits_offer_interval_iff_plan",
                 condition=(Q(kind="plan") & ~Q(interval="")) | (~Q(kind="plan") & Q(interval="")),
+            ),
+            models.CheckConstraint(
+                name="credits_offer_trial_of_a_plan",
+                condition=Q(trial_days=0, trial_credits=0)
+                | Q(kind="plan", amount__gt=0, trial_days__gt=0, trial_credits__gt=0),
             ),
         ]
 

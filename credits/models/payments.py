@@ -277,6 +277,7 @@ class InboxEvent(models.Model):
             models.Index(name="credits_inbox_mirror_due", fields=["next_mirror_at"]),
             models.Index(name="credits_inbox_object", fields=["object_id"]),
             models.Index(name="credits_inbox_recent", fields=["received_at"]),
+            models.Index(name="credits_inbox_state", fields=["state", "received_at"]),
             models.Index(name="credits_inbox_type", fields=["type", "received_at"]),
             models.Index(
                 name="credits_inbox_not_mirrored",

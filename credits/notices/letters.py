@@ -4,32 +4,20 @@ Amounts of credits are counts of this account; money is written as in Stripe's i
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
 
 from django.urls import reverse
-from django.utils.formats import date_format, number_format
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from credits.models import Notice
 from credits.money import money
+from credits.notices.plan_letters import plan_changed
+from credits.notices.wording import STAYS, Context, Letter
+from credits.notices.wording import credits_words as _credits
+from credits.notices.wording import date_words as _date
+from credits.notices.wording import single_words as _single
 
 Kind = Notice.Kind
-Context = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Letter:
-    """A mail in words: paragraphs, then facts (name and value), then one button."""
-
-    subject: str
-    paragraphs: list[str]
-    button: str
-    button_path: str
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    link: tuple[str, str] | None = None  # to a page of Stripe's
 
 
 def letter_of(notice: Notice) -> Letter:
@@ -69,6 +57,30 @@ def _purchase(context: Context) -> Letter:
     )
 
 
+def _trial(context: Context) -> Letter:
+    then = {
+        "price": money(context["then_paid"], context["currency"]),
+        "what": _credits(context["then_credits"]),
+    }
+    added = {"name": context["name"], "what": _credits(context["credits"])}
+    return Letter(
+        _("Your trial of %(name)s has begun: %(what)s added") % added,
+        [
+            _("You try the plan for nothing until the trial ends."),
+            _("Then it is paid for the first time: %(price)s, which bring %(what)s.") % then,
+            _("Cancel before, and you pay nothing."),
+            *_repaid(context),
+        ],
+        _("See your plan"),
+        reverse("subscription"),
+        [
+            (_("Plan"), context["name"]),
+            (_("Added"), _credits(context["credits"])),
+            (_("Trial ends"), _date(context["ends"])),
+        ],
+    )
+
+
 def _renewal(context: Context) -> Letter:
     facts = [
         (_("Plan"), context["name"]),
@@ -87,26 +99,6 @@ def _renewal(context: Context) -> Letter:
         _("See the statement"),
         reverse("ledger"),
         facts,
-    )
-
-
-def _plan_changed(context: Context) -> Letter:
-    change = context["credits"]
-    if change > 0:
-        effect = _("For the time that is left of this period, %s were added.") % _credits(change)
-    elif change < 0:
-        effect = _("Of the larger plan's unused credits, %s were taken away.") % _credits(-change)
-    else:
-        effect = _("Your credits stay as they are for the rest of this period.")
-    return Letter(
-        _("Your plan is now %s") % context["name"],
-        [effect],
-        _("See the statement"),
-        reverse("ledger"),
-        [
-            (_("Plan"), context["name"]),
-            (_("Paid"), money(context["paid"], context["currency"])),
-        ],
     )
 
 
@@ -142,7 +134,7 @@ def _subscription_ended(context: Context) -> Letter:
         if context["unpaid"]
         else _("Your plan has ended."),
         _("With it ended %s of the plan that were not used.") % _credits(context["ended"]),
-        _("Packs, gifts and single generations stay."),
+        str(STAYS),
     ]
     return Letter(_("Your plan has ended"), paragraphs, _("See the prices"), reverse("pricing"))
 
@@ -249,26 +241,12 @@ def _owed(context: Context) -> list[str]:
     return [_("You owe %s now: the next that come in pay them.") % _credits(context["owed"])]
 
 
-def _credits(number: int) -> str:
-    text = number_format(number, force_grouping=True)
-    return ngettext("%s credit", "%s credits", number) % text
-
-
-def _single(number: int) -> str:
-    text = number_format(number, force_grouping=True)
-    return ngettext("%s single generation", "%s single generations", number) % text
-
-
-def _date(iso: str) -> str:
-    moment = datetime.fromisoformat(iso).astimezone(UTC)
-    return date_format(moment, "j F Y, H:i") + " UTC"
-
-
 LETTERS: dict[Notice.Kind, Callable[[Context], Letter]] = {
     Kind.WELCOME: _welcome,
     Kind.PURCHASE: _purchase,
+    Kind.TRIAL: _trial,
     Kind.RENEWAL: _renewal,
-    Kind.PLAN_CHANGED: _plan_changed,
+    Kind.PLAN_CHANGED: plan_changed,
     Kind.PAYMENT_FAILED: _payment_failed,
     Kind.SUBSCRIPTION_ENDED: _subscription_ended,
     Kind.LOW_BALANCE: _low_balance,

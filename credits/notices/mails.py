@@ -7,7 +7,7 @@ from django.core.mail import EmailMultiAlternatives
 from django.core.mail.backends.base import BaseEmailBackend
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import translation
+from django.utils import timezone, translation
 
 from credits.models import Notice
 from credits.notices.letters import letter_of
@@ -20,9 +20,10 @@ def absolute(path: str) -> str:
 
 
 def message_of(notice: Notice, connection: BaseEmailBackend) -> EmailMultiAlternatives:
-    """The mail, not sent yet."""
+    """The mail, not sent yet; its times are in the customer's zone."""
     assert notice.account is not None, "mails to staff are sent elsewhere"
-    with translation.override(settings.LANGUAGE_CODE):
+    zone = notice.account.user.zone
+    with translation.override(settings.LANGUAGE_CODE), timezone.override(zone):
         letter = letter_of(notice)
         unsubscribe = _unsubscribe_url(notice)
         context: dict[str, Any] = {

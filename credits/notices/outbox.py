@@ -136,7 +136,12 @@ def send_again(*, notice_id: int, actor: str, now: datetime) -> bool:
     if not given_up.update(state=State.PENDING, next_attempt_at=now, attempts=0):
         return False
     record_action(
-        actor=actor, action="notice.again", target=f"notice:{notice_id}", reason="", now=now
+        actor=actor,
+        action="notice.again",
+        target=f"notice:{notice_id}",
+        account_id=Notice.objects.values_list("account_id", flat=True).get(pk=notice_id),
+        reason="",
+        now=now,
     )
     return True
 

@@ -31,6 +31,7 @@ from credits.payments.customers import customer_of
 from credits.payments.portal import LIVE, live_subscription
 from credits.payments.purchases import MOST_PIECES
 from credits.payments.readers import Object, text
+from credits.payments.trials import trial_days
 
 MOST_AN_HOUR = 10  # stolen cards are tried out by the hundred
 HOUR = timedelta(hours=1)
@@ -111,6 +112,7 @@ def start(*, account_id: int, offer_slug: str, quantity: int, click_key: str, no
         if offer.kind == Offer.Kind.PLAN:
             _close_earlier_plans(client, click, customer_id, now)
         session = _open(client, click, offer, customer_id)
+        _refuse_if_frozen(client, account_id, session.id)
     click.session_id, click.url = session.id, session.url or ""
     click.save(update_fields=["session_id", "url"])
     return click.url
@@ -188,10 +190,24 @@ def _open(
     client: stripe.StripeClient, click: CheckoutStart, offer: Offer, customer_id: str
 ) -> stripe.checkout.Session:
     """The session of this click, which is made by whoever asks for it first."""
+    params = _params(offer, click.quantity, customer_id)
+    if days := trial_days(offer, account_id=click.account_id):
+        params["subscription_data"] = {"trial_period_days": days}
     return client.v1.checkout.sessions.create(
-        params=_params(offer, click.quantity, customer_id),
+        params=params,
         options={"idempotency_key": f"checkout:{click.pk}"},
     )
+
+
+def _refuse_if_frozen(client: stripe.StripeClient, account_id: int, session_id: str) -> None:
+    """An account that was frozen, or left, since the click was written down buys nothing.
+
+    Who leaves is frozen first, and the sessions that are open then are ended (ending.py): either
+    they see this session, or it sees the freeze. Raises AccountFrozen.
+    """
+    if Account.objects.get(pk=account_id).status == Account.Status.FROZEN:
+        _close(client, session_id)
+        raise services.AccountFrozen
 
 
 def _close_earlier_plans(

@@ -1,15 +1,17 @@
 """Paid invoices: the first period, renewals, and changes of plan in between."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
+from typing import Any
 
 from django.conf import settings
 
 from credits import services
-from credits.models import Account, CreditLot, Payment, Pool
-from credits.payments import tell
-from credits.payments.allowances import PlanLine, difference, plan_lines
+from credits.models import Account, CreditLot, Payment
+from credits.payments import late_periods, tell, trials
+from credits.payments.allowances import difference, plan_lines
 from credits.payments.facts import Facts, learn
 from credits.payments.outcomes import Done, Event, Ignore, Wait, terms_of
+from credits.payments.prorations import HAS, change_plan, length_of, period_of, plans_of
 from credits.payments.readers import (
     Invoice,
     number,
@@ -41,7 +43,7 @@ def _book(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> No
     elif invoice.reason == "subscription_update":
         # Paid in another interval, a plan begins a new period. Otherwise all lines are prorations.
         anew = plan_lines(invoice.lines, facts.plans, proration=False)
-        (_begin_period if anew else _change_plan)(account, invoice, facts, now)
+        (_begin_period if anew else change_plan)(account, invoice, facts, now)
     else:
         raise Ignore(f"Invoices for {invoice.reason or 'no known reason'} bring no credits.")
 
@@ -56,49 +58,37 @@ def apply_payment(event: Event) -> Done:
         payment_intent=payment_intent,
         defaults={"source_key": key, "amount": number(event.object, "amount_paid")},
     )
-    return Done(key, None)
-
-
-def _period_of(newest: CreditLot | None, lines: list[PlanLine]) -> tuple[CreditLot, CreditLot]:
-    """The period that a change of plan belongs to, which ends when the changed lines do, and the
-    running one: another only if the plan's interval was changed as well.
-
-    Raises Wait while that period's own invoice has not arrived, Ignore when it has been renewed.
-    """
-    end = max(line.end for line, _ in lines).isoformat()
-    if newest is None or newest.terms["period_end"] < end:
-        raise Wait("The invoice that began this period has not arrived yet.")
-    if newest.terms["period_end"] == end:
-        return newest, newest
-    if newest.terms.get("replaces") != end:
-        raise Ignore("A later period has already been granted.")
-    of_subscription = CreditLot.objects.filter(
-        account=newest.account_id, terms__subscription=newest.terms["subscription"]
-    )
-    return of_subscription.get(terms__period_end=end), newest
+    lot = CreditLot.objects.filter(source_key=key).first()  # the payment names no customer
+    return Done(key, lot.account_id if lot else None)
 
 
 def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:
     bought = plan_lines(invoice.lines, facts.plans, proration=False)
     if not bought:
         raise Wait("No line has the price of a plan: add it to the price list.")
-    if not sum(line.amount for line, _ in bought):
-        raise Ignore("A trial: nothing was bought.")
-    end = max(line.end for line, _ in bought)
     newest = facts.newest_period(account, invoice.subscription_id)
-    if newest and newest.terms["period_end"] >= end.isoformat():
-        raise Ignore("A later period has already been granted.")
+    is_trial = trials.is_trial(bought)
+    if is_trial:
+        amount = trials.trial_credits(account, invoice, bought, newest)
+    else:
+        amount = sum(plan.credits * line.quantity for line, plan in bought)
+    end = max(line.end for line, _ in bought)
     if end + settings.SUBSCRIPTION_GRACE <= now:
         raise Ignore("The period is already over.")
-    amount = sum(plan.credits * line.quantity for line, plan in bought)
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
-    replaced = {}
+    if newest and newest.terms["period_end"] >= end.isoformat():
+        late_periods.carry_over(
+            account, invoice, newest,
+            allowance=amount, rollover_cap=rollover_cap, period_end=end, now=now,
+        )  # fmt: skip
+        return
+    more: dict[str, Any] = {"trial": True} if is_trial else {}
     changed = plan_lines(invoice.lines, facts.plans, proration=True)
     if changed and invoice.reason == "subscription_update":
-        current, _running = _period_of(newest, changed)
-        amount = max(1, difference(invoice.lines, facts.plans, period=_length(current)))
+        current, _running = period_of(newest, changed)
+        amount = max(1, difference(invoice.lines, facts.plans, period=length_of(current)))
         rollover_cap = MOST_CREDITS  # what is left of the old period was paid for, and is kept
-        replaced = {"replaces": current.terms["period_end"]}
+        more = {"replaces": current.terms["period_end"]}
     lot = services.reset_subscription(
         account_id=account.pk,
         amount=amount,
@@ -112,61 +102,12 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
             subscription=invoice.subscription_id,
             period_start=min(line.start for line, _ in bought).isoformat(),
             period_end=end.isoformat(),
-            **replaced,
+            **{HAS: plans_of(bought), **more},
         ),
         now=now,
         actor="stripe",
     )
-    tell.period_begun(lot, invoice, now)
-
-
-def _change_plan(account: Account, invoice: Invoice, facts: Facts, now: datetime) -> None:
-    """The difference in allowance (allowances.py), once per invoice.
-
-    An upgrade's invoice names both plans: the old one with a negative amount, the new one with a
-    positive one.
-    """
-    changed = plan_lines(invoice.lines, facts.plans, proration=True)
-    if not changed:
-        raise Ignore("No change between known plans.")
-    current, running = _period_of(facts.newest_period(account, invoice.subscription_id), changed)
-    gained = difference(invoice.lines, facts.plans, period=_length(current))
-    if gained > 0:
-        services.grant(
-            account_id=account.pk,
-            pool=Pool.SUBSCRIPTION,
-            amount=gained,
-            source_key=invoice.key,
-            expires_at=running.expires_at,
-            amount_paid=invoice.amount_paid,
-            currency=invoice.currency,
-            terms={"subscription": invoice.subscription_id, "name": changed[-1][1].name},
-            now=now,
-            actor="stripe",
-        )
-    elif gained < 0:
-        gained = -_take_unspent(account, -gained, invoice.key, now)
-    tell.plan_changed(account, invoice, changed[-1][1], gained, now)
-
-
-def _take_unspent(account: Account, most: int, key: str, now: datetime) -> int:
-    """A smaller plan from now on: what is unspent of the difference goes; nothing becomes owed."""
-    account.refresh_from_db()
-    amount = min(most, account.subscription_credits)
-    if amount:
-        services.adjust(
-            account_id=account.pk,
-            pool=Pool.SUBSCRIPTION,
-            amount=amount,
-            direction=services.Direction.REMOVE,
-            idempotency_key=key,
-            actor="stripe",
-            note="smaller plan",
-            now=now,
-        )
-    return amount
-
-
-def _length(period: CreditLot) -> timedelta:
-    start, end = period.terms["period_start"], period.terms["period_end"]
-    return datetime.fromisoformat(end) - datetime.fromisoformat(start)
+    if is_trial:
+        tell.trial_begun(lot, bought, now)
+    else:
+        tell.period_begun(lot, invoice, now)

@@ -56,7 +56,7 @@ def unlinked(customer_id: str) -> Wait:
     return Wait(f"No account is linked to customer {customer_id}: manage.py link_customer.")
 
 
-def terms_of(offer: Offer, **more: str) -> dict[str, str | int]:
+def terms_of(offer: Offer, **more: str | bool) -> dict[str, str | int]:
     """The offer as it is now, to be kept with what was bought."""
     return {
         "slug": offer.slug,

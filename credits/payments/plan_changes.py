@@ -30,7 +30,7 @@ from credits.payments import plan_steps as steps
 from credits.payments.at_stripe import AtStripe, PlanRefused, look_up, subscription_of
 from credits.payments.client import asking, connect
 from credits.payments.plan_preview import PreviewOutdated, Promise, opened
-from credits.payments.plan_rules import When, decide, ends_at_once, find_plan
+from credits.payments.plan_rules import AlreadyEnding, When, decide, ends_at_once, find_plan
 
 Action, Outcome = PlanClick.Action, PlanClick.Outcome
 
@@ -56,13 +56,6 @@ class TooManyChanges(Exception):
     def __init__(self, retry_after_seconds: int) -> None:
         super().__init__(f"A plan can be changed at most {MOST_AN_HOUR} times an hour.")
         self.retry_after_seconds = retry_after_seconds
-
-
-class AlreadyEnding(PlanRefused):
-    """There is nothing left to cancel."""
-
-    def __init__(self) -> None:
-        super().__init__("Your plan is ending already.")
 
 
 class NotEnding(PlanRefused):

@@ -12,7 +12,7 @@ from credits.models import Offer, Pool
 from credits.payments.allowances import difference, plans_with
 from credits.payments.at_stripe import AtStripe, PlanRefused, look_up, subscription_of
 from credits.payments.client import asking, connect
-from credits.payments.plan_rules import When, decide, ends_at_once, find_plan
+from credits.payments.plan_rules import AlreadyEnding, When, decide, ends_at_once, find_plan
 from credits.payments.plan_steps import upgraded_items
 from credits.payments.readers import number, read_invoice
 
@@ -58,10 +58,14 @@ class EndPreview:
 
     plan: Offer | None
     ends_at: datetime | None  # None: at once, the running period is not paid
-    credits_that_end: int
+    credits_that_end: int  # what is left of the plan's now, good until `ends_at`
     promotional: int
     bulk: int
     retail_tokens: int
+
+    @property
+    def when(self) -> When:
+        return When.AT_PERIOD_END if self.ends_at else When.NOW
 
 
 @dataclass(frozen=True)
@@ -143,15 +147,17 @@ def _renewal(present: AtStripe, target: Offer, at: datetime) -> Renewal:
 
 
 def preview_cancel(*, account_id: int, now: datetime) -> EndPreview:
-    """Raises NoSubscription, SellingUnavailable."""
+    """Raises NoSubscription, AlreadyEnding, SellingUnavailable."""
     known = subscription_of(account_id=account_id)
     with asking(UNREACHABLE):
         present = look_up(connect(), known.subscription_id)
+    if present.is_ending and not present.has_ended:
+        raise AlreadyEnding
     balance = queries.balance(account_id=account_id, now=now)
     at_once = present.has_ended or ends_at_once(account_id, present)
     return EndPreview(
         plan=present.plan,
-        ends_at=None if at_once else present.cancel_at or present.period_end,
+        ends_at=None if at_once else present.period_end,
         credits_that_end=balance.pools[Pool.SUBSCRIPTION],
         promotional=balance.pools[Pool.PROMOTIONAL],
         bulk=balance.pools[Pool.BULK],

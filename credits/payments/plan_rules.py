@@ -42,6 +42,13 @@ class PlanIsEnding(PlanRefused):
         super().__init__("Your plan is about to end. Resume it first, then change it.")
 
 
+class AlreadyEnding(PlanRefused):
+    """There is nothing left to cancel."""
+
+    def __init__(self) -> None:
+        super().__init__("Your plan is ending already.")
+
+
 class PaymentDue(PlanRefused):
     """The last payment failed: another plan would be built on a period that is not paid."""
 

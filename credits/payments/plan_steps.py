@@ -55,8 +55,11 @@ def schedule(client: stripe.StripeClient, present: AtStripe, target: Offer, *, k
     running = found.current_phase
     start, end = (running.start_date, running.end_date) if running else _period(present)
     discounts = _discounts(found)
+    phase = {**_phase(present.plan, present.quantity, discounts), "start_date": start}
+    if present.status == "trialing":
+        phase["trial"] = True  # a phase that does not say so ends the trial
     phases: list[Any] = [
-        {**_phase(present.plan, present.quantity, discounts), "start_date": start, "end_date": end},
+        {**phase, "end_date": end},
         {
             **_phase(target, present.quantity, discounts),
             "duration": {"interval": target.interval, "interval_count": 1},

@@ -108,8 +108,8 @@ def read_invoice(invoice: Object) -> Invoice:
 
 
 def payment_intents(invoice: Object) -> Iterator[str]:
-    """Before basil one on the invoice, since then one for each of its payments."""
-    if found := text(invoice, "payment_intent"):
+    """Before basil one on the invoice, since then one for each of its payments, or of one alone."""
+    if found := text(invoice, "payment_intent") or text(invoice, "payment", "payment_intent"):
         yield found
     for payment in rows(invoice, "payments"):
         if found := text(payment, "payment", "payment_intent"):
@@ -151,6 +151,19 @@ def subscription_period_end(subscription: Object) -> datetime | None:
     return moment(max(found)) if found else None
 
 
+def planned_end(subscription: Object) -> datetime | None:
+    """When it ends with its running period; None if it goes on after that.
+
+    Subscriptions in flexible billing mode, the default since 2025-09-30.clover, that are cancelled
+    in the portal have `cancel_at` and not `cancel_at_period_end`.
+    https://docs.stripe.com/billing/subscriptions/billing-mode/compare
+    """
+    period_end, at = subscription_period_end(subscription), subscription.get("cancel_at")
+    if type(at) is int and (period_end is None or moment(at) <= period_end):
+        return moment(at)
+    return period_end if subscription.get("cancel_at_period_end") else None
+
+
 def pending_change(subscription: Object) -> tuple[str, datetime | None]:
     """The price that a subscription changes to when that is paid, and until when it may be."""
     pending = subscription.get("pending_update")
@@ -160,18 +173,43 @@ def pending_change(subscription: Object) -> tuple[str, datetime | None]:
     return text(items[0], "price"), moment(pending.get("expires_at"))
 
 
-def next_phase(schedule: Object) -> tuple[str, datetime | None]:
-    """The price of the phase after the running one, and when it begins."""
+@dataclass(frozen=True)
+class Phase:
+    """A stretch of time for which a schedule says what a subscription has: its first item."""
+
+    price_id: str
+    quantity: int
+    begins_at: datetime
+
+
+def phases(schedule: Object) -> tuple[Phase | None, Phase | None]:
+    """The running phase and the one after it. Without `current_phase` (it is over): neither."""
     current = schedule.get("current_phase")
     running_until = current.get("end_date") if isinstance(current, dict) else None
-    phases = [row for row in schedule.get("phases") or [] if isinstance(row, dict)]
-    for phase in sorted(phases, key=lambda row: row.get("start_date") or 0):
-        if type(running_until) is int and (phase.get("start_date") or 0) >= running_until:
-            return text((phase.get("items") or [{}])[0], "price"), moment(phase["start_date"])
-    return "", None
+    if type(running_until) is not int:
+        return None, None
+    found = [row for row in schedule.get("phases") or [] if isinstance(row, dict)]
+    found.sort(key=lambda row: row.get("start_date") or 0)
+    running = [row for row in found if (row.get("start_date") or 0) < running_until]
+    later = [row for row in found if (row.get("start_date") or 0) >= running_until]
+    return _read_phase(running[-1:]), _read_phase(later[:1])
+
+
+def _read_phase(found: list[Object]) -> Phase | None:
+    for phase in found:
+        item = (phase.get("items") or [{}])[0]
+        quantity = number(item, "quantity", default=1)
+        return Phase(text(item, "price"), quantity, moment(phase.get("start_date")))
+    return None
 
 
 def subscription_price(subscription: Object) -> str:
     """The price of the first item."""
     items = rows(subscription, "items")
     return text(items[0], "price", "id") if items else ""
+
+
+def subscription_quantity(subscription: Object) -> int:
+    """How many of the first item."""
+    items = rows(subscription, "items")
+    return number(items[0], "quantity", default=1) if items else 1

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import stripe
 from django.db import transaction
-from django.db.models import Sum
+from django.db.models import QuerySet, Sum
 
 from credits import queries, services
 from credits.models import CreditLot, Payment, RefundRequest, RetailToken
@@ -114,6 +114,7 @@ def _write_down(
             actor=f"staff:{actor}",
             action="payment.refund",
             target=payment.payment_intent,
+            account_id=_owner_of(payment),
             reason=reason,
             after={"amount": amount},
             now=now,
@@ -181,13 +182,23 @@ class _Standing:
 
 def _standing(payment: Payment, now: datetime) -> _Standing:
     """What the purchase's customer has at this moment."""
-    lot = CreditLot.objects.filter(source_key=payment.source_key).first()
-    tokens = RetailToken.objects.filter(source_key__startswith=f"{payment.source_key}:")
-    owner = lot or tokens.first()
-    balance = queries.balance(account_id=owner.account_id, now=now) if owner else None
+    owner = _owner_of(payment)
+    tokens = _tokens_of(payment)
+    balance = queries.balance(account_id=owner, now=now) if owner else None
     return _Standing(
         available=balance.available if balance else 0,
         owed=balance.owed if balance else 0,
         revoked=tokens.filter(state=RetailToken.State.REVOKED).count(),
         used=tokens.filter(state=RetailToken.State.USED).count(),
     )
+
+
+def _owner_of(payment: Payment) -> int | None:
+    """The account that got what was paid for; None while nothing is booked."""
+    lot = CreditLot.objects.filter(source_key=payment.source_key).first()
+    owner = lot or _tokens_of(payment).first()
+    return owner.account_id if owner else None
+
+
+def _tokens_of(payment: Payment) -> QuerySet[RetailToken]:
+    return RetailToken.objects.filter(source_key__startswith=f"{payment.source_key}:")

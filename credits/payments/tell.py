@@ -20,8 +20,19 @@ from credits.models import (
     Pool,
     RetailToken,
 )
+from credits.payments.allowances import PlanLine, plan_of
 from credits.payments.outcomes import Event
-from credits.payments.readers import Invoice, moment, number, required, text
+from credits.payments.readers import (
+    Invoice,
+    Phase,
+    moment,
+    number,
+    required,
+    subscription_period_end,
+    subscription_price,
+    subscription_quantity,
+    text,
+)
 
 Kind, EntryKind = Notice.Kind, LedgerEntry.Kind
 # Where Stripe hosts its invoices; https://docs.stripe.com/invoicing/hosted-invoice-page
@@ -58,6 +69,23 @@ def period_begun(lot: CreditLot, invoice: Invoice, now: datetime) -> None:
     )
 
 
+def trial_begun(lot: CreditLot, bought: list[PlanLine], now: datetime) -> None:
+    """Days for nothing: what they brought, and what is paid and added after them."""
+    notices.queue(
+        account_id=lot.account_id,
+        kind=Kind.TRIAL,
+        fact_key=lot.source_key,
+        name=lot.terms["name"],
+        credits=lot.granted,
+        ends=lot.terms["period_end"],
+        then_paid=sum(plan.amount * line.quantity for line, plan in bought),
+        then_credits=sum(plan.credits * line.quantity for line, plan in bought),
+        currency=lot.currency,
+        repaid=_booked(lot.account_id, lot.source_key).repaid,
+        now=now,
+    )
+
+
 def plan_changed(
     account: Account, invoice: Invoice, plan: Offer, change: int, now: datetime
 ) -> None:
@@ -72,6 +100,80 @@ def plan_changed(
         currency=invoice.currency,
         now=now,
     )
+
+
+def change_planned(
+    account: Account, schedule_id: str, running: Phase, ahead: Phase, event: Event
+) -> None:
+    """Another plan, from the next period on. Planned anew after something else, it is news."""
+    plan, old = plan_of(ahead.price_id), plan_of(running.price_id)
+    if plan is None:
+        return
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PLAN_CHANGED,
+        fact_key=f"{schedule_id}:{ahead.price_id}:{int(event.created_at.timestamp())}",
+        news="planned",
+        old=old.name if old else "",
+        name=plan.name,
+        at=ahead.begins_at.isoformat(),
+        paid=plan.amount * ahead.quantity,
+        currency=plan.currency,
+        interval=plan.interval,
+        credits=plan.credits * ahead.quantity,
+        rollover_cap=plan.rollover_cap * ahead.quantity,
+        now=event.now,
+    )
+
+
+def end_planned(account: Account, ends_at: datetime, event: Event) -> None:
+    """The plan was cancelled, to the end of its period: once for each cancellation."""
+    plan = plan_of(subscription_price(event.object))
+    cancelled_at = number(event.object, "canceled_at", default=int(event.created_at.timestamp()))
+    balance = queries.balance(account_id=account.pk, now=event.now)
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PLAN_CHANGED,
+        fact_key=f"{_ends(event)}{cancelled_at}",
+        news="ends",
+        name=plan.name if plan else "",
+        ends=ends_at.isoformat(),
+        left=balance.pools[Pool.SUBSCRIPTION],
+        promotional=balance.pools[Pool.PROMOTIONAL],
+        bulk=balance.pools[Pool.BULK],
+        tokens=balance.retail_tokens,
+        now=event.now,
+    )
+
+
+def plan_resumed(account: Account, event: Event) -> None:
+    """The cancellation that was told last is taken back."""
+    told = Notice.objects.filter(
+        account=account, kind=Kind.PLAN_CHANGED, fact_key__startswith=_ends(event)
+    )
+    ending = told.order_by("-pk").first()
+    if ending is None:
+        return
+    plan = plan_of(subscription_price(event.object))
+    renews = subscription_period_end(event.object)
+    quantity = subscription_quantity(event.object)
+    notices.queue(
+        account_id=account.pk,
+        kind=Kind.PLAN_CHANGED,
+        fact_key=f"resumed:{ending.fact_key}",
+        news="resumed",
+        name=plan.name if plan else "",
+        renews=renews.isoformat() if renews else "",
+        paid=plan.amount * quantity if plan else 0,
+        currency=plan.currency if plan else "",
+        credits=plan.credits * quantity if plan else 0,
+        now=event.now,
+    )
+
+
+def _ends(event: Event) -> str:
+    """Before the moment of a cancellation, in the names of these facts."""
+    return f"{required(event.object, 'id')}:ends:"
 
 
 def bought(account: Account, offer: Offer, pieces: int, key: str, event: Event) -> None:

@@ -162,8 +162,8 @@ def lapse_adjustments(*, now: datetime) -> int:
 
 
 def _post(adjustment: Adjustment, actor: str, now: datetime) -> None:
-    note = f"{adjustment.reason_code}: {adjustment.reason}"
-    posting = Posting(str(adjustment.pk), actor, note, now)
+    """The customer reads the note; the code of the reason is for staff, in the audit log."""
+    posting = Posting(str(adjustment.pk), actor, adjustment.reason, now)
     _apply(adjustment.account_id, adjustment.kind, adjustment.terms, posting)
 
 

@@ -132,16 +132,19 @@ def adjust(
     note: str,
     now: datetime,
     expires_at: datetime | None = None,
+    newest_first: bool = False,
 ) -> CreditLot | Hold:
     """Staff adds or removes `amount` credits of one pool, with a reason that is kept.
 
-    Adding makes a lot, removing a captured hold. Raises InvalidAmount, InsufficientCredits,
-    IdempotencyConflict (also for the other direction), AccountNotFound.
+    Adding makes a lot, removing a captured hold, in burn order or from the newest lots first.
+
+    Raises InvalidAmount, InsufficientCredits, IdempotencyConflict (also for the other direction),
+    AccountNotFound.
     """
     check_amount(amount)
     why = Why(f"adjustment:{idempotency_key}", actor, note)
     if Direction(direction) is Direction.REMOVE:
-        return _remove(account_id, pool, amount, why, now)
+        return _remove(account_id, pool, amount, why, now, newest_first)
     lot = CreditLot(pool=pool, granted=amount, source_key=why.reference, expires_at=expires_at)
 
     def add(books: Books) -> None:
@@ -152,7 +155,9 @@ def adjust(
     return once(lot, account_id, now, add)
 
 
-def _remove(account_id: int, pool: Pool, amount: int, why: Why, now: datetime) -> Hold:
+def _remove(
+    account_id: int, pool: Pool, amount: int, why: Why, now: datetime, newest_first: bool
+) -> Hold:
     arguments = f"remove {amount} {pool}"
     with locked(account_id, now=now) as books:
         first = Hold.objects.filter(account_id=account_id, idempotency_key=why.reference).first()
@@ -168,7 +173,7 @@ def _remove(account_id: int, pool: Pool, amount: int, why: Why, now: datetime) -
                 idempotency_key=why.reference,
                 arguments_hash=arguments,
             )
-            take_credits(books, removed, Kind.ADJUST, why, only=pool)
+            take_credits(books, removed, Kind.ADJUST, why, only=pool, newest_first=newest_first)
             return removed
     if first.arguments_hash != arguments:
         raise IdempotencyConflict(why.reference)

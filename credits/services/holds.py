@@ -198,9 +198,18 @@ def _take(new: Hold, account_id: int, key: str, now: datetime, why: Why) -> Hold
     return first
 
 
-def take_credits(books: Books, new: Hold, kind: Kind, why: Why, only: Pool | None = None) -> None:
+def take_credits(
+    books: Books,
+    new: Hold,
+    kind: Kind,
+    why: Why,
+    only: Pool | None = None,
+    newest_first: bool = False,
+) -> None:
     """Takes the hold's amount from the open lots in burn order. Raises InsufficientCredits."""
     lots = [lot for lot in books.open_lots() if only is None or lot.pool == only]
+    if newest_first:
+        lots.sort(key=lambda lot: lot.id, reverse=True)
     available = sum(lot.remaining for lot in lots)
     if available < new.amount:
         raise InsufficientCredits(required=new.amount, available=available)

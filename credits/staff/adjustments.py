@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -20,6 +21,7 @@ from credits import services
 from credits.models import Account, Adjustment
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
 from credits.staff.base import ReadOnlyAdmin, StaffForm
+from credits.staff.links import link_to_row
 
 State = Adjustment.State
 APPROVE = "credits.approve_adjustment"
@@ -33,13 +35,17 @@ class DecisionForm(StaffForm):
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
-    list_display = ("requested_at", "account", "kind", "weight", "state", "requested_by", "reason")
+    list_display = ("requested_at", "customer", "kind", "weight", "state", "requested_by", "reason")
     list_filter = ("state", "kind")
-    list_select_related = ("account", "requested_by")
+    list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
     search_help_text = _("A whole email address, or an account number.")
     ordering = ("-requested_at",)
     actions_detail = ("decide",)
+
+    @admin.display(description=_("customer"))
+    def customer(self, adjustment: Adjustment) -> SafeString:
+        return link_to_row(adjustment.account, adjustment.account.user)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.add_adjustment")
@@ -94,7 +100,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         return self.form_page(
             request,
             form,
-            title=str(adjustment.get_kind_display()),
+            title=f"{adjustment.get_kind_display()}: {adjustment.account.user}",
             intro=_described(adjustment),
             buttons=_decisions(request, adjustment),
             lines=lines,

@@ -26,8 +26,8 @@ class WithLines(BookList):
 @admin.register(CreditLot)
 class CreditLotAdmin(WithLines):
     list_display = (
-        "source_key", "customer", "pool", "granted", "remaining", "frozen", "clawed_back",
-        "expires_at", "created_at",
+        "created_at", "customer", "pool", "granted", "remaining", "frozen", "clawed_back",
+        "expires_at", "source_key",
     )  # fmt: skip
     list_filter = ("pool", Days)
     readonly_fields = ("customer", "lines")
@@ -81,7 +81,7 @@ class LedgerEntryAdmin(BookList):
 
 @admin.register(RetailToken)
 class RetailTokenAdmin(BookList):
-    list_display = ("source_key", "customer", "state", "generation_reference", "created_at")
+    list_display = ("created_at", "customer", "state", "source_key", "generation_reference")
     list_filter = ("state", Days)
     readonly_fields = ("customer",)
     search_help_text = _("A whole email, account, customer, session, payment or generation.")

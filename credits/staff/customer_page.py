@@ -15,14 +15,15 @@ from django.utils.translation import gettext_lazy
 from unfold import widgets
 
 from credits import queries
-from credits.explanations import explain, lot_words
+from credits.explanations import explain, lot_words, short
 from credits.models import Account, CreditLot, Hold, Pool, RetailToken
 from credits.money import money
 from credits.payments.plan_state import plan_state
 from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
+from credits.staff.purchases import Purchase, purchases_of
 
-MOST_ROWS = 50  # of lots, holds and tokens; the lists behind them have all
+MOST_ROWS = 10  # of lots, holds, single generations and purchases; the lists have all
 MOST_LOTS = 500  # on the page that explains a balance
 DASHBOARD = "https://dashboard.stripe.com"
 STORY = {  # of queries.LotStory: the first is the sum of the others
@@ -61,6 +62,12 @@ class LotRow:
     words: str
     paid: str
 
+    @property
+    def key(self) -> str:
+        """Where it came from, without the tail of a long id."""
+        source, _colon, identity = self.lot.source_key.partition(":")
+        return f"{source}:{short(identity)}"
+
 
 def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict[str, Any]:
     """Everything that templates/admin/credits/account/change_form.html needs."""
@@ -78,8 +85,11 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "balance": balance,
         "set_aside": queries.frozen(account_id=account.pk),
         "lots": _open_lots(account, now),
+        "most_rows": MOST_ROWS,
         "holds": _open_holds(account),
         "tokens": _unused_tokens(account),
+        "purchases": _purchases(request, account),
+        "may_refund": request.user.has_perm("credits.refund_payment"),
         "plan": plan_state(account_id=account.pk, now=now),
         "stripe_url": stripe_url(account.stripe_customer_id),
         "payments_url": _payments_url(request, account),
@@ -95,7 +105,7 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
 
 def stripe_url(customer_id: str | None) -> str:
     """The customer's page at Stripe, of the mode that the site's key is for."""
-    if not customer_id:
+    if not customer_id or settings.STRIPE_API_BASE:  # a sandbox has no dashboard
         return ""
     mode = "" if settings.STRIPE_LIVE_MODE else "/test"
     return f"{DASHBOARD}{mode}/customers/{customer_id}"
@@ -149,6 +159,12 @@ def _person_url(request: HttpRequest, account: Account) -> str:
     if not request.user.has_perm(f"{meta.app_label}.view_{meta.model_name}"):
         return ""
     return reverse(f"admin:{meta.app_label}_{meta.model_name}_change", args=[account.user_id])
+
+
+def _purchases(request: HttpRequest, account: Account) -> list[Purchase]:
+    if not request.user.has_perm("credits.view_payment"):
+        return []
+    return purchases_of(account.pk, most=MOST_ROWS)
 
 
 def _payments_url(request: HttpRequest, account: Account) -> str:

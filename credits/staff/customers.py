@@ -21,8 +21,9 @@ from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
 from credits.staff.finding import accounts_named
+from credits.staff.purchases import purchases_of
 
-PAYMENTS_SHOWN = 100
+PURCHASES_SHOWN = 100
 
 
 class ReasonForm(StaffForm):
@@ -44,13 +45,11 @@ class WhatIfForm(StaffForm):
 
     def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.payments = {
-            str(payment.pk): payment
-            for payment in rehearsals.payments_of(account.pk, most=PAYMENTS_SHOWN)
-        }
+        bought = purchases_of(account.pk, most=PURCHASES_SHOWN)
+        self.payments = {str(one.payment.pk): one.payment for one in bought}
         field = self.fields["payment"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "–"), *((pk, str(one)) for pk, one in self.payments.items())]  # noqa: RUF001
+        field.choices = [("", "–"), *((one.payment.pk, str(one)) for one in bought)]  # noqa: RUF001
 
     def clean_payment(self) -> Payment | None:
         return self.payments.get(self.cleaned_data["payment"])
@@ -98,6 +97,13 @@ class AccountAdmin(ReadOnlyAdmin):
             context |= customer_page.context_of(request, account, now=timezone.now())
         answer: HttpResponse = super().change_view(request, object_id, form_url, context)
         return answer
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Of freezing and unfreezing, what the account is not."""
+        account = self.get_object(request, str(object_id))
+        done = "unfreeze" if account and account.status == Account.Status.ACTIVE else "freeze"
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        return [action for action in found if not action.action_name.endswith(f"_{done}")]
 
     def has_adjust_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.add_adjustment")

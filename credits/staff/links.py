@@ -21,7 +21,7 @@ PAGES = {
     "dp": "disputes",
     "du": "disputes",
 }
-STYLE = "text-primary-600 dark:text-primary-500 underline"
+STYLE = "text-primary-600 dark:text-primary-400 underline"
 
 
 def link(url: str, text: Any) -> SafeString:

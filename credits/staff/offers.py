@@ -39,6 +39,12 @@ class DraftForm(StaffForm):
     )
     currency = forms.CharField(min_length=3, max_length=3, initial="usd")
     interval = forms.ChoiceField(choices=Offer.Interval.choices, required=False)
+    trial_days = forms.IntegerField(
+        min_value=0, initial=0, help_text=_("Days for nothing, for who never had a plan; 0: none.")
+    )
+    trial_credits = forms.IntegerField(
+        min_value=0, initial=0, help_text=_("What these days bring, once per account.")
+    )
 
     @property
     def entry(self) -> Listed:
@@ -63,7 +69,7 @@ class OfferAdmin(ReadOnlyAdmin):
     list_display = ("name", "slug", "state", "kind", "credits", "price", "rollover_cap", "order")
     fields = (
         "name", "slug", "state", "kind", "credits", "rollover_cap", "price", "amount", "currency",
-        "interval", "stripe_price_id", "replaces", "order",
+        "interval", "trial_days", "trial_credits", "stripe_price_id", "replaces", "order",
     )  # fmt: skip
     readonly_fields = ("state", "price")
     list_filter = ("draft", "active", "kind")
@@ -144,6 +150,7 @@ class OfferAdmin(ReadOnlyAdmin):
         offer = self.row_or_404(request, object_id)
         lines = [
             gettext("It costs %s.") % _price(offer),
+            *_trial(offer),
             gettext("Its terms cannot be changed any more after this."),
         ]
         if offer.replaces:
@@ -248,3 +255,13 @@ def _price(offer: Offer) -> str:
         "price": price,
         "interval": offer.get_interval_display(),
     }
+
+
+def _trial(offer: Offer) -> list[str]:
+    """The sentence about its trial, if it has one."""
+    if not offer.trial_days:
+        return []
+    sentence = gettext(
+        "Before that, who never had a plan gets %(credits)s credits for %(days)s days."
+    )
+    return [sentence % {"credits": offer.trial_credits, "days": offer.trial_days}]

@@ -22,6 +22,7 @@ from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
 from credits.staff.lists import BookList, Days
+from credits.staff.purchases import described
 from credits.staff.search import account_named, purchases_named
 
 
@@ -70,7 +71,7 @@ class GoneBack(admin.SimpleListFilter):
 
 @admin.register(Payment)
 class PaymentAdmin(BookList):
-    list_display = ("payment_intent", "email", "source_key", "amount", "refunded", "lost")
+    list_display = ("payment_intent", "email", "amount", "refunded", "lost", "source_key")
     list_filter = (GoneBack,)
     moment = ""
     search_help_text = _(
@@ -156,6 +157,7 @@ class PaymentAdmin(BookList):
             "title": _("Refund"),
             "opts": self.opts,
             "original": payment,
+            "purchase": next(iter(described([payment])), None),
             "left": refunding.left_of(payment, now=timezone.now()),
             "form": form,
             **more,

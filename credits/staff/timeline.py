@@ -16,10 +16,11 @@ from typing import Any
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
 from django.urls import reverse
+from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from credits.explanations import explain
+from credits.explanations import explain, short
 from credits.models import (
     CheckoutStart,
     InboxEvent,
@@ -30,6 +31,7 @@ from credits.models import (
     StaffAction,
 )
 from credits.money import signed
+from credits.staff.deeds import in_words
 
 PAGE = 40
 FOREVER = datetime.max.replace(tzinfo=UTC)
@@ -37,10 +39,11 @@ FOREVER = datetime.max.replace(tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Told:
-    """One thing of the timeline. `more` is its number: credits, or how often."""
+    """One thing of the timeline: credits that it moved, and the balance of their pool after it."""
 
     words: str
     more: str = ""
+    balance: str = ""
 
 
 @dataclass(frozen=True)
@@ -140,21 +143,19 @@ def _permission(source: Source) -> str:
 
 
 def _line(entry: LedgerEntry) -> Told:
-    words = _("%(words)s. %(pool)s: %(balance)d") % {
-        "words": str(explain(entry)),
-        "pool": entry.get_pool_display(),
-        "balance": entry.balance_after,
-    }
-    return Told(words, signed(entry.amount))
+    left = number_format(entry.balance_after, force_grouping=True)
+    balance = f"{entry.get_pool_display()} {left}"
+    return Told(str(explain(entry)), signed(entry.amount), balance)
 
 
 def _token(token: RetailToken) -> Told:
-    return Told(f"{token.source_key}: {token.get_state_display()}")
+    source, _colon, identity = token.source_key.partition(":")
+    return Told(f"{token.get_state_display()}: {source} {short(identity)}")
 
 
 def _event(event: InboxEvent) -> Told:
     reason = event.reason.strip().rpartition("\n")[2][:200]
-    words = f"{event.type} {event.object_id}: {event.get_state_display()}"
+    words = f"{event.type} {short(event.object_id)}: {event.get_state_display()}"
     return Told(f"{words} ({reason})" if reason else words)
 
 
@@ -165,8 +166,7 @@ def _notice(notice: Notice) -> Told:
 
 
 def _action(action: StaffAction) -> Told:
-    words = f"{action.actor}: {action.action} {action.target}".strip()
-    return Told(f"{words} ({action.reason})" if action.reason else words)
+    return Told(in_words(action))
 
 
 def _checkout(start: CheckoutStart) -> Told:
@@ -174,7 +174,7 @@ def _checkout(start: CheckoutStart) -> Told:
         "quantity": start.quantity,
         "offer": start.offer,
     }
-    return Told(f"{words} ({start.session_id})" if start.session_id else words)
+    return Told(f"{words} ({short(start.session_id)})" if start.session_id else words)
 
 
 def _plan_click(click: PlanClick) -> Told:

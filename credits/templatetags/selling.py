@@ -6,6 +6,7 @@ from django import template
 from django.conf import settings
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from credits import queries
 from credits.models import Offer
@@ -24,6 +25,31 @@ def of_kind(rows: Iterable[tuple[Offer, str]], kind: str) -> list[tuple[Offer, s
 def price(offer: Offer) -> str:
     """What it costs, as the price list says it."""
     return money(offer.amount, offer.currency)
+
+
+@register.filter
+def trial(offer: Offer) -> str:
+    """What a trial of the plan is: "7 days free with 5 credits, then $9.00 per month"."""
+    days = ngettext("%s day", "%s days", offer.trial_days)
+    brought = ngettext("%s credit", "%s credits", offer.trial_credits)
+    return _("%(days)s free with %(credits)s, then %(price)s per %(interval)s") % {
+        "days": days % number_format(offer.trial_days, force_grouping=True),
+        "credits": brought % number_format(offer.trial_credits, force_grouping=True),
+        "price": price(offer),
+        "interval": offer.get_interval_display(),
+    }
+
+
+@register.filter
+def any_trial(rows: Iterable[tuple[Offer, str]]) -> bool:
+    """Whether any plan of the price list begins with a trial."""
+    return any(offer.trial_days for offer, _price in rows)
+
+
+@register.filter
+def per_month(offer: Offer) -> str:
+    """A twelfth of what a plan costs per year, rounded up to the currency's smallest unit."""
+    return money(-(-offer.amount // 12), offer.currency)
 
 
 @register.filter

@@ -126,7 +126,7 @@ class TestEachKind:
         assert (line.reference, line.actor, line.note) == (
             f"adjustment:{adjustment.pk}",
             "staff:ann@example.com",
-            "goodwill: a bad day",
+            "a bad day",
         )
         action = StaffAction.objects.get()
         assert (action.actor, action.action, action.account_id) == (

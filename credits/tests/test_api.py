@@ -217,7 +217,7 @@ class TestOffers:
         )  # fmt: skip
         Offer.objects.create(
             slug="basic", name="Basic", kind="plan", credits=20, amount=500, currency="eur",
-            interval="month", order=1,
+            interval="month", order=1, trial_days=7, trial_credits=5,
         )  # fmt: skip
         Offer.objects.create(
             slug="gone", name="Gone", kind="retail", amount=100, currency="eur", active=False
@@ -226,8 +226,9 @@ class TestOffers:
         assert APIClient().get("/api/v1/offers").json() == {
             "results": [
                 {"slug": "basic", "name": "Basic", "kind": "plan", "credits": 20, "amount": 500,
-                 "currency": "eur", "interval": "month"},
+                 "currency": "eur", "interval": "month", "trial_days": 7, "trial_credits": 5},
                 {"slug": "pack-50", "name": "50 credits", "kind": "pack", "credits": 50,
-                 "amount": 900, "currency": "eur", "interval": ""},
+                 "amount": 900, "currency": "eur", "interval": "", "trial_days": 0,
+                 "trial_credits": 0},
             ]
         }  # fmt: skip

@@ -238,6 +238,16 @@ class TestConstraints:
             {"kind": "plan"},
             {"interval": "month"},
             {"credits": 0},
+            {"trial_days": 7, "trial_credits": 5},
+            {"kind": "plan", "interval": "month", "trial_days": 7},
+            {"kind": "plan", "interval": "month", "trial_credits": 5},
+            {
+                "kind": "plan",
+                "interval": "month",
+                "amount": 0,
+                "trial_days": 7,
+                "trial_credits": 5,
+            },
         ],
     )
     def test_refuse_an_offer_that_makes_no_sense(self, changes):

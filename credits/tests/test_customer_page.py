@@ -360,5 +360,16 @@ def test_a_longer_history_needs_no_more_queries(
         customer.adjust(1, Direction.ADD)
         event(customer, number)
     open_page()
-    with django_assert_num_queries(27):
+    with django_assert_num_queries(31):
         open_page(at=f"{now:%Y-%m-%dT%H:%M}")
+
+
+def test_what_staff_did_is_told_in_words(open_page, customer):
+    for action in ("account.frozen", "something.new"):
+        services.record_action(
+            actor="staff:sue@example.com", action=action, reason="Stolen card", target="x",
+            account_id=customer.account_id, now=customer.now,
+        )  # fmt: skip
+    text = open_page(kind="staff").content.decode()
+    assert "sue@example.com froze the account: Stolen card" in text
+    assert "sue@example.com something.new x: Stolen card" in text

@@ -51,6 +51,7 @@ class TestADraft:
         [
             {"slug": "With Space"}, {"amount": -1}, {"currency": "xxx"}, {"interval": ""},
             {"credits": 0}, {"kind": "gift"}, {"name": ""}, {"rollover_cap": 2**40},
+            {"trial_days": 7}, {"trial_days": 731, "trial_credits": 5},
         ],
     )  # fmt: skip
     def test_says_everything_that_is_wrong_with_it(self, wrong, now):
@@ -133,6 +134,7 @@ class TestTheTerms:
         [
             ("kind", "pack"), ("credits", 5), ("rollover_cap", 1), ("amount", 1),
             ("currency", "eur"), ("interval", "year"), ("draft", True),
+            ("trial_days", 7), ("trial_credits", 5),
         ],
     )  # fmt: skip
     def test_of_a_published_offer_are_not_saved(self, draft, publish, name, value):
@@ -194,6 +196,7 @@ class TestThePages:
     def fields(self, **more):
         return {
             "name": "Team", "slug": "team", "kind": "plan", "credits_": 500, "rollover_cap": 0,
+            "trial_days": 7, "trial_credits": 50,
             "amount": 9900, "currency": "USD", "interval": "month", **more,
         }  # fmt: skip
 
@@ -205,6 +208,8 @@ class TestThePages:
         offer = Offer.objects.get()
         assert staff.get(self.url(offer, "change")).status_code == 200
         staff.post(self.url(offer, "edit"), self.fields(amount=8900))
+        asked = staff.get(self.url(offer, "publish")).content.decode()
+        assert "who never had a plan gets 50 credits for 7 days" in asked
         staff.post(self.url(offer, "publish"))
         listing = staff.get(reverse("admin:credits_offer_changelist")).content.decode()
         assert "$89.00 per month" in listing

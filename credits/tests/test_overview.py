@@ -166,6 +166,10 @@ class TestPlan:
         ("fields", "sentence"),
         [
             ({"cancel_at_period_end": True}, "Ends on 19 Mar 2026 . Nothing more is charged."),
+            (
+                {"status": "trialing"},
+                "Your trial ends on 19 Mar 2026 , then 100 credits and $29.00.",
+            ),
             ({"status": "past_due"}, "New credits arrive once the payment has succeeded."),
             ({"status": "paused"}, "No payments and no new credits until the plan goes on."),
             ({"status": "canceled"}, "You have no plan."),

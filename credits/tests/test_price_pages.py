@@ -43,6 +43,37 @@ class TestPriceList:
         offer(900, 20, kind="plan", interval="year").save()
         assert "Unused ones end with the period" in text(client.get("/prices/"))
 
+    def test_says_what_a_trial_is_to_who_never_had_a_plan(self, client: Client) -> None:
+        offer(
+            900, 20, kind="plan", interval="month", trial_days=7, trial_credits=1,
+            stripe_price_id="price_1",
+        ).save()  # fmt: skip
+        page = text(client.get("/prices/"))
+        assert "7 days free with 1 credit, then $9.00 per month" in page
+        assert "How does a trial work?" in page
+
+    def test_does_not_speak_of_trials_where_there_are_none(self, client: Client) -> None:
+        offer(900, 20, kind="plan", interval="month").save()
+        assert "trial" not in text(client.get("/prices/"))
+
+    @pytest.mark.parametrize(
+        ("amount", "written"),
+        [
+            (29_000, "$290.00 per year $24.17 per month, billed yearly"),  # never less than it is
+            (12_000, "$120.00 per year $10.00 per month, billed yearly"),
+        ],
+    )
+    def test_says_what_a_yearly_plan_costs_per_month(
+        self, client: Client, amount: int, written: str
+    ) -> None:
+        offer(amount, 1200, kind="plan", interval="year").save()
+        assert written in text(client.get("/prices/"))
+
+    def test_has_nothing_to_divide_in_a_monthly_or_a_free_plan(self, client: Client) -> None:
+        offer(900, 20, kind="plan", interval="month").save()
+        offer(0, 20, kind="plan", interval="year", slug="free").save()
+        assert "billed yearly" not in text(client.get("/prices/"))
+
     def test_has_no_heading_for_what_is_not_sold(self, client: Client) -> None:
         offer(1500, 50).save()
         page = text(client.get("/prices/"))

@@ -7,10 +7,12 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import nullcontext
 from datetime import datetime
 from pathlib import Path
 
 import pytest
+from allauth.core.internal import ratelimit
 from django.conf import settings
 from django.core.files.uploadedfile import SimpleUploadedFile
 from django.db import connection
@@ -19,6 +21,7 @@ from django.test import Client
 from credits import services, statement_files, verification
 from credits.models import Account, LedgerEntry, Pool
 from credits.tests.pages import client_of, html, text
+from credits.tests.race import meet_before, race
 
 pytestmark = pytest.mark.django_db
 
@@ -319,6 +322,35 @@ class TestPage:
         page = Client(enforce_csrf_checks=True).post(VERIFY, {"text": "x"})
         assert page.status_code == 403
         html(Client().get(VERIFY))
+
+    def test_answers_the_eleventh_in_a_minute_without_reading_it(self, statement: Account) -> None:
+        content = export(statement)
+        answers = [upload(Client(), content).status_code for _ in range(10)]
+        refused = upload(Client(), content)
+        assert answers == [200] * 10
+        assert "Wait a minute, then try again." in text(refused, status=429)
+        assert refused.headers["Retry-After"] == "60"
+        html(Client().get(VERIFY))
+        elsewhere = Client(REMOTE_ADDR="198.51.100.7")
+        assert "Nothing was changed" in text(upload(elsewhere, content))
+
+
+def uploads_at_once(number: int = 14) -> list[int]:
+    return race(*[lambda: Client().post(VERIFY, {"text": "x"}).status_code] * number)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_uploads_at_the_same_moment_are_counted_one_by_one() -> None:
+    statuses = uploads_at_once()
+    assert set(statuses) == {422, 429}
+    assert statuses.count(422) <= 10
+
+
+@pytest.mark.django_db(transaction=True)
+def test_without_the_lock_of_the_count_too_many_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "cache_lock", lambda key: nullcontext(True))
+    meet_before(monkeypatch, 14, ratelimit, "apply_rate")
+    assert uploads_at_once().count(422) > 10
 
 
 class TestProgram:

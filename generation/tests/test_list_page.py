@@ -59,7 +59,7 @@ def test_shows_own_ones_newest_first_with_their_cost(
     assert "Not mine." not in page
     assert page.index("Last.") < page.index("First.")
     assert re.search(r"Last\. 1 credit · [^·]+ Queued", page)
-    assert re.search(r"nothing · [^·]+ Canceled", page)
+    assert re.search(r"no charge · [^·]+ Canceled", page)
 
 
 class TestPages:

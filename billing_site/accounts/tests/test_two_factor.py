@@ -65,6 +65,11 @@ class TestSettingUp:
         assert 'aria-invalid="true"' in html(client.post(ACTIVATE, {"code": "000000"}))
         assert not Authenticator.objects.exists()
 
+    def test_sent_again_leads_to_the_recovery_codes(self, client):
+        set_up(client)
+        again = client.post(ACTIVATE, {"code": "000000"}, follow=True)
+        assert "Each of these signs you in once" in text(again)
+
     @pytest.mark.django_db(transaction=True)
     def test_leads_to_the_recovery_codes_and_tells_by_mail(self, client):
         set_up(client)

@@ -216,6 +216,39 @@ class TestRedLines:
         assert checks(staff())["Active subscribers"].value == "2"
 
 
+class TestTheListsBehindTheLines:
+    """A line that says how many leads to just so many."""
+
+    def listed(self, client, url):
+        return client.get(url).context["cl"].result_count
+
+    def test_have_what_was_counted(self, staff, account, now):
+        for number, status in enumerate(["active", "past_due", "canceled"]):
+            Subscription.objects.create(
+                subscription_id=f"sub_{number}", account=account, status=status, as_of=now
+            )
+        done = {"next_attempt_at": None, "state": "applied"}
+        event(now, 1, state="failed")
+        event(now, 2, state="waiting")
+        event(now, 3, **done, next_mirror_at=now)
+        event(now, 4, **done, next_mirror_at=None, mirror_error="odd")
+        event(now, 5, **done, next_mirror_at=None, mirrored_at=now)
+        client = staff()
+        counted = [check for check in checks(client).values() if check.value[:1] in "1234"]
+        assert len(counted) == 5
+        for check in counted:
+            number = int(check.value.partition(",")[0])
+            assert self.listed(client, check.url) == number, check.label
+
+    def test_of_generations_have_only_those_of_a_day(self, staff, account, now):
+        give(account, now)
+        for age in (timedelta(days=2), timedelta(0)):
+            finish(start(account, now - age), now - age)
+        client = staff()
+        rows = front_page(client).context["generations"]["rows"]
+        assert [self.listed(client, row["url"]) for row in rows if row["count"] != "0"] == [1]
+
+
 class TestWhoSeesWhat:
     def test_who_may_see_nothing_sees_nothing(self, staff, customer):
         customer.grant(10, amount_paid=900, currency="usd")

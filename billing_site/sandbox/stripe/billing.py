@@ -8,6 +8,7 @@ from typing import Any
 
 from billing_site.sandbox.stripe import (
     discounts,
+    forms,
     items,
     money,
     pending,
@@ -15,10 +16,13 @@ from billing_site.sandbox.stripe import (
     schedules,
     shapes_billing,
 )
+from billing_site.sandbox.stripe.errors import invalid
 from billing_site.sandbox.stripe.events import emit
+from billing_site.sandbox.stripe.forms import Params
 from billing_site.sandbox.stripe.store import DAY, Object, Store
 
 RETRY_DAYS = (3, 5, 7)  # after a renewal has failed, each after the attempt before
+MOST_TRIAL_DAYS = 730
 LIVE = ("active", "past_due", "trialing")
 
 
@@ -50,6 +54,16 @@ def subscribe(
     customer["currency"] = currency
     emit(store, "customer.subscription.created", subscription)
     return subscription
+
+
+def trial_days(params: Params) -> int:
+    """How long nothing is paid; 0 where nothing is said of it. Raises StripeError."""
+    days = forms.whole(params, "trial_period_days")
+    if "trial_period_days" in params and not 1 <= days <= MOST_TRIAL_DAYS:
+        raise invalid(
+            "trial_period_days", f"The trial period has to be 1 to {MOST_TRIAL_DAYS} days."
+        )
+    return days
 
 
 def period_lines(store: Store, subscription: Object) -> list[Object]:

@@ -125,7 +125,7 @@ def _customer(store: Store, session: Object) -> Object | None:
 def _intent(store: Store, session: Object) -> Object | None:
     """The payment that the session's attempts share; none where nothing is to be paid now."""
     private = store.private(session["id"])
-    if not session["amount_total"] or private.get("trial_days"):
+    if not session["amount_total"]:
         return None
     if "intent" not in private:
         intent = money.open_intent(
@@ -158,7 +158,7 @@ def _complete_subscription(
         store,
         customer,
         bought,
-        trial_days=private.get("trial_days", 0),
+        trial_days=private["trial_days"],
         coupon=coupon,
         default_payment_method=method["id"],
         metadata=dict(private["subscription_metadata"]),
@@ -180,8 +180,6 @@ def _complete(store: Store, session: Object) -> None:
         used = session["discounts"][0]
         discounts.redeem(store, used["coupon"], used["promotion_code"] or "")
     paid = "paid" if session["amount_total"] else "no_payment_required"
-    if store.private(session["id"]).get("trial_days"):
-        paid = "no_payment_required"
     email = session["customer_email"]
     if session["customer"]:
         email = store.get("customer", session["customer"])["email"]

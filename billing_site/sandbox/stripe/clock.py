@@ -27,7 +27,10 @@ def run(store: Store) -> bool:
 
 def advance(store: Store, seconds: int) -> None:
     """Moves the clock, one due thing after another."""
-    store.offset += seconds
+    if store.asleep is None:
+        store.offset += seconds
+    else:
+        store.trip_seconds += seconds
     run(store)
 
 
@@ -36,21 +39,26 @@ def _first(store: Store) -> Due | None:
 
 
 def _all(store: Store) -> Iterator[Due]:
-    for subscription in store.find("subscription"):
+    for subscription in _awake(store, "subscription"):
         if waits := subscription["pending_update"]:
             yield Due(waits["expires_at"], pending.expire, subscription)
         if subscription["status"] in billing.LIVE:
             yield _of_subscription(subscription)
-    for invoice in store.find("invoice"):
+    for invoice in _awake(store, "invoice"):
         if invoice["status"] == "draft" and invoice["auto_advance"]:
             yield Due(invoice["automatically_finalizes_at"], _finalize_and_pay, invoice)
         elif invoice["status"] == "open" and invoice["next_payment_attempt"]:
             yield Due(invoice["next_payment_attempt"], _retry, invoice)
-    for session in store.find("checkout.session"):
+    for session in _awake(store, "checkout.session"):
         if session["status"] == "open":
             yield Due(session["expires_at"], checkout.expire, session)
         elif arrival := store.private(session["id"]).get("arrives_at"):
             yield Due(arrival, checkout.money_arrives, session)
+
+
+def _awake(store: Store, object_name: str) -> list[Object]:
+    asleep = store.asleep or ()
+    return [value for value in store.find(object_name) if value["id"] not in asleep]
 
 
 def _of_subscription(subscription: Object) -> Due:

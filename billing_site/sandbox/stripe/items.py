@@ -42,7 +42,12 @@ def interval(price: Object) -> tuple[str, int]:
 
 
 def begins_anew(store: Store, subscription: Object, wanted: Wanted) -> bool:
-    """Whether the new prices are paid in another interval: that begins a new period."""
+    """Whether the new prices are paid in another interval: that begins a new period.
+
+    A trial goes on to its end all the same.
+    """
+    if subscription["status"] == "trialing":
+        return False
     now = interval(subscription["items"]["data"][0]["price"])
     return any(price and interval(store.get("price", price)) != now for _, price, _ in wanted)
 

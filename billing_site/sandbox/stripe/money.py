@@ -92,6 +92,7 @@ def _succeed(store: Store, intent: Object, charge: Object) -> None:
     charge |= {"status": "succeeded", "paid": True, "captured": True}
     charge["amount_captured"] = intent["amount_received"] = intent["amount"]
     charge["outcome"] = _outcome("approved_by_network", None, "authorized")
+    charge["receipt_url"] = f"{store.address}/receipts/{charge['id']}"
     intent |= {"status": "succeeded", "last_payment_error": None, "next_action": None}
     emit(store, "charge.succeeded", charge)
     emit(store, "payment_intent.succeeded", intent)

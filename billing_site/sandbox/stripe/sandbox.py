@@ -3,7 +3,8 @@
 import copy
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -72,6 +73,21 @@ class Sandbox:
         """Moves the clock; renewals, retries and expiries happen on the way, in their order."""
         with self.store.changing():
             clock.advance(self.store, days * DAY)
+
+    @contextmanager
+    def trip(self) -> Iterator[None]:
+        """What is advanced inside is taken back at the end, and acts only on what is made inside.
+
+        No plan that was here before is renewed. What was made stays, with its later dates.
+        """
+        store = self.store
+        with store.changing():
+            store.asleep = set(store.objects)
+        try:
+            yield
+        finally:
+            with store.changing():
+                store.trip_seconds, store.asleep = 0, None
 
     def wait_until_delivered(self, timeout: float = 10) -> bool:
         """Whether no event is waiting for its delivery any more; lost ones do not count."""

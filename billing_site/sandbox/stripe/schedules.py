@@ -26,6 +26,7 @@ def from_subscription(store: Store, subscription: Object) -> Object:
         subscription["currency"],
         start=first["current_period_start"],
         end=first["current_period_end"],
+        is_trial=subscription["status"] == "trialing",
     )
     schedule = shapes_schedules.schedule(
         store.new_id("sub_sched"), store.now(), subscription=subscription, phase=phase
@@ -60,7 +61,10 @@ def _phases(store: Store, schedule: Object, params: Params) -> list[Object]:
         start = found[-1]["end_date"] if found else forms.whole(row, "start_date")
         end = forms.whole(row, "end_date") or _end(store, row, prices, start)
         currency = schedule["phases"][0]["currency"]
-        found.append(shapes_schedules.phase(prices, currency, start=start, end=end))
+        is_trial = forms.flag(row, "trial")
+        found.append(
+            shapes_schedules.phase(prices, currency, start=start, end=end, is_trial=is_trial)
+        )
     running = [row for row in schedule["phases"] if row["start_date"] == found[0]["start_date"]]
     if found[:1] != running:
         raise invalid("phases", "The sandbox cannot change the phase that is running.")

@@ -38,14 +38,17 @@ def schedule(object_id: str, now: int, *, subscription: Object, phase: Object) -
     }
 
 
-def phase(prices: list[tuple[str, int]], currency: str, *, start: int, end: int) -> Object:
-    """`prices` with how many of each."""
+def phase(
+    prices: list[tuple[str, int]], currency: str, *, start: int, end: int, is_trial: bool
+) -> Object:
+    """`prices` with how many of each; nothing is paid for a phase that is a trial."""
     return {
         **nulls(
             "application_fee_percent automatic_tax billing_cycle_anchor billing_thresholds "
             "collection_method default_payment_method description invoice_settings on_behalf_of "
-            "transfer_data trial_end"
+            "transfer_data"
         ),
+        "trial_end": end if is_trial else None,
         "add_invoice_items": [],
         "currency": currency,
         "default_tax_rates": [],

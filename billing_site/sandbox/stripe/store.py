@@ -49,6 +49,9 @@ class Store:
         self.lock = threading.RLock()
         self.news = threading.Condition(self.lock)
         self._moment: int | None = None
+        # Of `Sandbox.trip`. Not kept, so that a kill ends the trip.
+        self.trip_seconds = 0
+        self.asleep: set[str] | None = None  # what time does not act on meanwhile
         state = self._load()
         self.offset: int = state.get("offset", 0)
         self.objects: dict[str, Object] = state.get("objects", {})
@@ -101,7 +104,9 @@ class Store:
 
     def now(self) -> int:
         """The sandbox's time: the real one plus what it has been advanced by."""
-        return int(self.clock()) + self.offset if self._moment is None else self._moment
+        if self._moment is not None:
+            return self._moment
+        return int(self.clock()) + self.offset + self.trip_seconds
 
     @contextmanager
     def at(self, moment: int) -> Iterator[None]:

@@ -49,8 +49,8 @@ class Command(CreditsCommand):
             raise CommandError(
                 f"Stripe could not be asked: {error.reason}", returncode=self.refusal_status
             ) from error
-        for difference in found.differences:
-            self.stdout.write(str(difference))
+        for row in (*found.differences, *found.unsold):
+            self.stdout.write(str(row))
         if found.explained:
             self.stdout.write(f"not differences: {_listed(found.explained)}")
         left = len(found.differences)

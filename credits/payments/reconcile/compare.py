@@ -18,6 +18,7 @@ from credits.payments.reconcile import stripe_side
 from credits.payments.reconcile.differences import Difference, Kind
 from credits.payments.reconcile.dry_run import MONEY_BACK, Outcome, outcome_of, payment_intents
 from credits.payments.reconcile.grants import Grants
+from credits.payments.reconcile.unsold import told, unsold
 
 YOUNG = timedelta(minutes=15)  # its event may still be on its way
 OVERDUE = timedelta(hours=1)  # a period's end that has passed without news
@@ -30,13 +31,14 @@ Progress = Callable[[str, int], None]
 
 
 class Comparison:
-    """The differences found so far, and why other things are none."""
+    """The differences found so far, why other things are none, and charges that nobody sold."""
 
     def __init__(self, *, since: datetime, now: datetime, progress: Progress) -> None:
         self.client = connect()
         self.since = since
         self.now = now
         self.differences: list[Difference] = []
+        self.unsold: list[Difference] = []  # information: nothing to repair
         self.explained: Counter[str] = Counter()
         self.read: Counter[str] = Counter()
         self.grants = Grants()
@@ -57,6 +59,9 @@ class Comparison:
             self._look_at_invoices(page)
         for page in _pages(self._counted("sessions", stripe_side.complete_sessions(client, since))):
             self._look_at_sessions([row for row in page if _is_paid_purchase(row)])
+        for page in _pages(self._counted("charges", stripe_side.charges(client, since))):
+            old = [row for row in page if not self._is_young(row["created"])]
+            self.unsold += told(unsold(client, old))
         for refund in self._counted("refunds", stripe_side.refunds(client, since)):
             self._look_at_refund(refund)
         for event in self._refund_events.values():  # of refunds older than we look back
@@ -127,6 +132,8 @@ class Comparison:
         if not isinstance(charge, dict):
             return
         self._refund_events.pop(charge["id"], None)
+        if self._nobody_sold(charge):
+            return
         taken = Payment.objects.filter(
             payment_intent=text(charge, "payment_intent"), refunded__gt=0
         )
@@ -135,11 +142,20 @@ class Comparison:
 
     def _look_at_dispute(self, dispute: Object) -> None:
         charge = dispute.get("charge")
+        if isinstance(charge, dict) and self._nobody_sold(charge):
+            return
         customer_id = text(charge, "customer") if isinstance(charge, dict) else ""
         dispute["charge"] = text(dispute, "charge")
         closed = dispute["status"] in ("won", "lost", "warning_closed")
         kind = f"charge.dispute.{'closed' if closed else 'created'}"
         self._look_at(kind, dispute, happened=dispute["created"], customer_id=customer_id)
+
+    def _nobody_sold(self, charge: Object) -> bool:
+        """Whether what becomes of the charge is no difference either, as it brought nothing."""
+        found = bool(unsold(self.client, [charge]))
+        if found:
+            self._explain("of a charge that nobody sold")
+        return found
 
     def _subscriptions(self, since: int) -> Iterator[Object]:
         """New ones, and those of ours whose period has ended without news."""

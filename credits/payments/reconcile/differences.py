@@ -7,13 +7,17 @@ from credits.payments.readers import Object
 
 
 class Kind(StrEnum):
-    """What is wrong. Of the last kind no credits are wrong yet: a later event may need it."""
+    """What is wrong. NOT_NOTED: no credits are wrong yet, but a later event may need it.
+
+    NOT_SOLD is no difference, only worth knowing.
+    """
 
     NOT_GRANTED = "paid but not granted"
     GRANTED_TWICE = "granted twice"
     NOT_TAKEN_BACK = "refunded but not clawed back"
     NOT_PAID = "granted but not paid"
     NOT_NOTED = "changed but not noted"
+    NOT_SOLD = "charge nobody sold"
 
 
 @dataclass(frozen=True)

@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 
 from django.core.mail import mail_managers
 from django.db import connection
+from django.urls import reverse
 from django.utils import timezone
 
+from credits import notices
 from credits.models import Reconciliation
 from credits.payments.client import SellingUnavailable, is_configured
 from credits.payments.reconcile.compare import compare
+from credits.payments.reconcile.differences import Difference
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ def run(night: Reconciliation, *, now: datetime) -> None:
     If Stripe cannot be asked, staff hears of that once, and it is tried again later.
     """
     try:
-        found = compare(days=night.days, now=now).differences
+        compared = compare(days=night.days, now=now)
     except Exception as error:  # whatever it is: staff has to know that nobody looked
         logger.exception("tonight's reconciliation failed")
         reason = error.reason if isinstance(error, SellingUnavailable) else repr(error)
@@ -70,6 +73,9 @@ def run(night: Reconciliation, *, now: datetime) -> None:
         if is_first:
             mail_managers("Stripe could not be compared with the books", _failure(night))
         return
+    found = compared.differences
+    for row in compared.unsold:
+        _tell_of_unsold(row, now)
     night.found = len(found)
     night.differences = [str(row) for row in found[:MOST_KEPT]]
     _settle(night, finished_at=timezone.now(), error="")
@@ -84,6 +90,16 @@ def _run_alone(night: Reconciliation) -> None:
         logger.exception("tonight's reconciliation could not be written down; it is started again")
     finally:
         connection.close()
+
+
+def _tell_of_unsold(charge: Difference, now: datetime) -> None:
+    """Once for each charge: whoever made it by hand knows of it from then on."""
+    notices.tell_staff(
+        fact_key=f"unsold:{charge.objects.split()[0]}",
+        text=str(charge),
+        path=reverse("admin:credits_account_change", args=[charge.account_id]),
+        now=now,
+    )
 
 
 def _settle(night: Reconciliation, **changes: object) -> None:

@@ -71,6 +71,11 @@ def complete_sessions(client: stripe.StripeClient, since: int) -> Iterator[Objec
     )
 
 
+def charges(client: stripe.StripeClient, since: int) -> Iterator[Object]:
+    """Also those that were declined."""
+    return _all(client.v1.charges.list({"created": {"gte": since}, "limit": PAGE}))
+
+
 def refunds(client: stripe.StripeClient, since: int) -> Iterator[Object]:
     """Each with its whole charge, which says how much went back in all."""
     return _all(
@@ -118,6 +123,17 @@ def is_paid(client: stripe.StripeClient, source_key: str) -> bool:
     except stripe.InvalidRequestError as error:
         _raise_unless_missing(error)
         return False
+
+
+def is_for_something(client: stripe.StripeClient, payment_intent: str) -> bool:
+    """Whether the payment belongs to a Checkout session or an invoice, of whomever."""
+    sessions = client.v1.checkout.sessions.list({"payment_intent": payment_intent, "limit": 1})
+    if sessions.data:
+        return True
+    paid = client.v1.invoice_payments.list(
+        {"payment": {"type": "payment_intent", "payment_intent": payment_intent}, "limit": 1}
+    )
+    return bool(paid.data)
 
 
 def event_of(kind: str, obj: Object, at: int) -> Object:

@@ -39,6 +39,7 @@ def invoice(
     subscription: str = "sub_1",
     paid: int = 900,
 ) -> dict[str, Any]:
+    """With a payment intent if anything was paid."""
     common = {
         "id": f"in_{number}",
         "object": "invoice",
@@ -49,12 +50,13 @@ def invoice(
         "lines": {"object": "list", "data": lines},
     }
     if version == OLD:
-        return {**common, "subscription": subscription, "payment_intent": f"pi_in_{number}"}
+        intent = f"pi_in_{number}" if paid else None
+        return {**common, "subscription": subscription, "payment_intent": intent}
     payment = {"type": "payment_intent", "payment_intent": f"pi_in_{number}"}
     return {
         **common,
         "parent": {"subscription_details": {"subscription": subscription, "metadata": {}}},
-        "payments": {"object": "list", "data": [{"payment": payment}]},
+        "payments": {"object": "list", "data": [{"payment": payment}] if paid else []},
     }
 
 

@@ -141,6 +141,31 @@ class TestRefusals:
         with pytest.raises(services.AccountFrozen):
             start()
 
+    @pytest.fixture
+    def leaves_meanwhile(self, monkeypatch, account):
+        """The account is frozen, as by its deletion, between the click and its session."""
+
+        def freeze_first(*, account_id, now):
+            services.freeze_account(account_id=account.pk, actor="system", reason="", now=now)
+            return customer_of(account_id=account_id, now=now)
+
+        monkeypatch.setattr(checkout, "customer_of", freeze_first)
+
+    def test_of_an_account_that_leaves_meanwhile(self, start, stripe_api, leaves_meanwhile):
+        with pytest.raises(services.AccountFrozen):
+            start()
+        [session] = stripe_api.made("checkout.session")
+        assert session["status"] == "expired"
+        assert not CheckoutStart.objects.exclude(url="").exists()
+
+    def test_and_stays_open_without_the_second_look(
+        self, start, stripe_api, leaves_meanwhile, monkeypatch
+    ):
+        monkeypatch.setattr(checkout, "_refuse_if_frozen", lambda *asked: None)
+        start()
+        [session] = stripe_api.made("checkout.session")
+        assert session["status"] == "open"
+
     def test_of_the_key_of_another_purchase(self, start, stripe_api):
         start("pack-50", 1, click_key="same")
         for offer, quantity in (("pack-50", 2), ("single", 1)):

@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 from datetime import timedelta
+from itertools import permutations
 
 import pytest
 
 from credits import drafts, services
 from credits.models import CreditLot, InboxEvent, Offer
+from credits.payments import inbox
 from credits.payments.tests import events as stripe
 from credits.payments.tests.events import MONTH
 
@@ -178,3 +180,67 @@ class TestAChangeOfPlan:
         event = self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 2)
         assert event.state == State.APPLIED
         assert at_stripe.balance.available == 60
+
+    def test_told_twice_counts_once_also_when_nothing_was_there_to_take(self, at_stripe, now):
+        at_stripe.pays_invoice("1", lines=[at_stripe.line("price_pro")])
+        services.spend(
+            account_id=at_stripe.account.pk, amount=100, reference="r", idempotency_key="k", now=now
+        )
+        self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 4)
+        self.changes(at_stripe, "3", "price_starter", "price_pro", after=MONTH / 2)
+        self.changes(at_stripe, "2", "price_pro", "price_starter", after=MONTH / 4)
+        assert at_stripe.balance.available == 40
+
+    @pytest.mark.parametrize("spent", [0, 15])
+    @pytest.mark.parametrize("order", list(permutations("234")), ids="".join)
+    def test_up_and_up_and_down_end_the_same_in_every_order(self, at_stripe, now, order, spent):
+        Offer.objects.create(
+            slug="max", name="max", kind="plan", credits=250, amount=5000, currency="usd",
+            interval="month", stripe_price_id="price_max",
+        )  # fmt: skip
+        at_stripe.pays_invoice("1")
+        if spent:
+            services.spend(
+                account_id=at_stripe.account.pk, amount=spent, reference="r", idempotency_key="k",
+                now=now,
+            )  # fmt: skip
+        ups_and_downs = {
+            "2": ("price_starter", "price_pro", MONTH / 4),
+            "3": ("price_pro", "price_max", MONTH / 3),
+            "4": ("price_max", "price_starter", MONTH / 2),
+        }
+        for number in order:
+            old, new, after = ups_and_downs[number]
+            self.changes(at_stripe, number, old, new, after=after)
+        for hours in range(1, 4):
+            inbox.apply_due(now=now + timedelta(hours=hours))
+        assert not InboxEvent.objects.exclude(state=State.APPLIED).exists()
+        left = CreditLot.objects.order_by("source_key").values_list("source_key", "remaining")
+        expected = [("invoice:in_1", 20 - spent), ("invoice:in_2", 45), ("invoice:in_3", 0)]
+        assert list(left) == expected
+
+    def test_from_a_plan_that_was_never_paid_waits_and_takes_nothing(self, at_stripe):
+        at_stripe.pays_invoice("1")
+        event = self.changes(at_stripe, "3", "price_pro", "price_starter", after=MONTH / 2)
+        assert event.state == State.WAITING
+        assert "that brought pro has not arrived" in event.reason
+        assert at_stripe.balance.available == 20
+
+    def test_of_the_quantity_waits_for_the_one_before(self, at_stripe):
+        start, end = at_stripe.now + MONTH / 2, at_stripe.now + MONTH
+        at_stripe.pays_invoice("1")
+
+        def quantity(number, old, new):
+            lines = [
+                at_stripe.line(
+                    "price_starter", start, end, amount=-450, quantity=old, proration=True
+                ),
+                at_stripe.line(
+                    "price_starter", start, end, amount=900, quantity=new, proration=True
+                ),
+            ]
+            return at_stripe.pays_invoice(number, lines=lines, reason="subscription_update")
+
+        assert quantity("3", 3, 2).state == State.WAITING
+        assert quantity("2", 1, 3).state == State.APPLIED
+        assert at_stripe.balance.available == 20 + 20

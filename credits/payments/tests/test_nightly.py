@@ -8,7 +8,7 @@ import pytest
 from django.db import connection
 from django.urls import reverse
 
-from credits.models import Reconciliation
+from credits.models import Notice, Reconciliation
 from credits.payments.client import SellingUnavailable
 from credits.payments.reconcile import nightly
 from credits.payments.reconcile.differences import Difference, Kind
@@ -29,11 +29,11 @@ def selling(settings):
 def finds(monkeypatch):
     """What Stripe's side of the comparison comes to."""
 
-    def finds(*differences, error=None):
+    def finds(*differences, unsold=(), error=None):
         def compare(**options):
             if error:
                 raise error
-            return SimpleNamespace(differences=list(differences))
+            return SimpleNamespace(differences=list(differences), unsold=unsold)
 
         monkeypatch.setattr(nightly, "compare", compare)
 
@@ -69,6 +69,20 @@ def test_mails_staff_what_it_finds(finds, mailoutbox):
     assert mail.to == ["staff@example.com"]
     assert "1 differences between Stripe and the books" in mail.subject
     assert "paid but not granted: in_1 cus_1, account 1, 900 usd" in mail.body
+
+
+def test_tells_staff_once_of_a_charge_that_nobody_sold(finds, mailoutbox, account):
+    charge = Difference(Kind.NOT_SOLD, "ch_1 cus_1", "by hand", account.pk, 700, "usd")
+    finds(unsold=[charge])
+    for day in range(2):
+        night = NIGHT + timedelta(days=day)
+        nightly.run(nightly.claim(night), now=night)
+    assert [night.found for night in Reconciliation.objects.all()] == [0, 0]
+    assert mailoutbox == []
+    told = Notice.objects.get()
+    assert told.kind == Notice.Kind.STAFF
+    assert told.context["text"] == str(charge)
+    assert told.context["path"] == f"/admin/credits/account/{account.pk}/change/"
 
 
 def test_keeps_and_mails_only_the_first_of_very_many(finds, mailoutbox):

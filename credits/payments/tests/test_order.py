@@ -11,14 +11,14 @@ from django.db import transaction
 from django.utils import timezone
 
 from credits import queries, services
-from credits.models import CreditLot, InboxEvent, RetailToken, Subscription
+from credits.models import CreditLot, InboxEvent, Offer, RetailToken, Subscription
 from credits.payments import inbox, intake
 from credits.payments.tests import events as stripe
 from credits.payments.tests.events import MONTH, NEW, OLD
 
 pytestmark = pytest.mark.django_db
-# Over all lives below. 1,000 take five minutes: `SHUFFLES=1000 manage.py test <this file>`.
-SHUFFLES = int(os.environ.get("SHUFFLES") or (240 if os.environ.get("CI") else 80))
+# Over all lives of each test below. The 1,000 of CI take some minutes.
+SHUFFLES = int(os.environ.get("SHUFFLES") or (1000 if os.environ.get("CI") else 40))
 DAY = timedelta(days=1)
 
 
@@ -52,7 +52,7 @@ def failed_refunds(start):
 
 
 def life(start, version, *, ends):
-    """Two periods, an upgrade, packs, a token, refunds, disputes; then perhaps the end."""
+    """Two periods, the second paid late; up and down; packs, a token, refunds, disputes; an end."""
 
     def invoice(number, *lines, **changes):
         return stripe.invoice(number, version=version, lines=list(lines), **changes)
@@ -67,10 +67,17 @@ def life(start, version, *, ends):
         return stripe.dispute("pi_cs_2", status=status, amount=500)
 
     second, half = start + MONTH, start + MONTH + MONTH / 2
-    upgrade = [
-        line("price_starter", half, second + MONTH, amount=-450, proration=True),
-        line("price_pro", half, second + MONTH, amount=2000, proration=True),
-    ]
+
+    def change(number, old, new, moment):
+        end = second + MONTH
+        lines = [
+            line(old, moment, end, amount=-450, proration=True),
+            line(new, moment, end, amount=2000, proration=True),
+        ]
+        return invoice(number, *lines, reason="subscription_update")
+
+    renewal = invoice("2", line("price_starter", second, second + MONTH))
+    failed = {**renewal, "status": "open", "amount_paid": 0, "amount_due": 900, "attempt_count": 1}
     asynchronous = stripe.session("2", offer="pack-50")
     events = [
         ("customer.subscription.created", subscription("active"), start),
@@ -90,14 +97,49 @@ def life(start, version, *, ends):
         ),
         ("charge.dispute.closed", stripe.dispute("pi_cs_2", status="won", amount=500), start + DAY),
         ("customer.subscription.updated", subscription("past_due"), second),
-        ("invoice.paid", invoice("2", line("price_starter", second, second + MONTH)), second + DAY),
+        ("invoice.payment_failed", failed, second),
+        ("invoice.paid", renewal, second + DAY),
         ("customer.subscription.updated", subscription("active"), second + DAY),
-        ("invoice.paid", invoice("3", *upgrade, reason="subscription_update"), half),
+        ("invoice.paid", change("3", "price_starter", "price_pro", half), half),
+        ("invoice.paid", change("4", "price_pro", "price_starter", half + DAY), half + DAY),
     ]
     if ends:
         events.append(("customer.subscription.deleted", subscription("canceled"), half + DAY))
         lost = stripe.dispute("pi_in_2", status="lost", amount=900)
         events.append(("charge.dispute.closed", lost, half + 2 * DAY))
+    return [
+        stripe.event(kind, obj, created=created, version=version) for kind, obj, created in events
+    ]
+
+
+def trial(start, version, *, ends):
+    """A week for nothing, in which the plan is changed up and back; a paid period; then the end."""
+    begins = start + 7 * DAY
+
+    def line(price, begin, end, **changes):
+        return stripe.line(price, begin, end, version=version, **changes)
+
+    def invoice(number, *lines, **changes):
+        return stripe.invoice(number, version=version, lines=list(lines), **changes)
+
+    def subscription(status):
+        return stripe.subscription(version=version, status=status, end=begins + MONTH)
+
+    def change(number, *plans):
+        lines = [line(plan, start + DAY, begins, amount=0, proration=True) for plan in plans]
+        return invoice(number, *lines, reason="subscription_update", paid=0)
+
+    free = line("price_starter", start, begins, amount=0)
+    events = [
+        ("customer.subscription.created", subscription("trialing"), start),
+        ("invoice.paid", invoice("1", free, reason="subscription_create", paid=0), start),
+        ("invoice.paid", change("2", "price_starter", "price_pro"), start + DAY),
+        ("invoice.paid", change("3", "price_pro", "price_starter"), start + DAY),
+        ("customer.subscription.updated", subscription("active"), begins),
+        ("invoice.paid", invoice("4", line("price_starter", begins, begins + MONTH)), begins),
+    ]
+    if ends:
+        events.append(("customer.subscription.deleted", subscription("canceled"), begins + DAY / 2))
     return [
         stripe.event(kind, obj, created=created, version=version) for kind, obj, created in events
     ]
@@ -149,7 +191,26 @@ def test_a_life_ends_the_same_in_every_order(version, ends, now, offers):
     assert expected["unsettled"] == []
     assert expected["tokens"] == ["available", "revoked"]
     assert expected["pools"]["bulk"] == 50 - 30 + 50 + 50 - 15
+    assert expected["pools"]["subscription"] == (0 if ends else 20 + 40 - 38)
     assert expected["subscription"] == ("canceled" if ends else "active")
+    in_every_order(events, expected, now)
+
+
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.parametrize("ends", [False, True], ids=["goes on", "ends"])
+def test_a_trial_ends_the_same_in_every_order(version, ends, now, offers):
+    starter = Offer.objects.get(slug="starter")
+    starter.trial_days, starter.trial_credits = 7, 5
+    starter.save(never_bought=True)
+    events = trial(now - 8 * DAY, version, ends=ends)
+    expected = play_and_forget(events, now)
+    assert expected["unsettled"] == []
+    assert expected["pools"]["subscription"] == (0 if ends else 20)
+    assert play_and_forget(events[:4], now)["pools"]["subscription"] == 5
+    in_every_order(events, expected, now)
+
+
+def in_every_order(events, expected, now):
     seed = random.randrange(10**6)
     dice = random.Random(seed)
     for number in range(SHUFFLES // 4):

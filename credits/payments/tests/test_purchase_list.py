@@ -109,6 +109,18 @@ class TestDocuments:
             at_stripe.sends("charge.succeeded", charge)
         assert listed(at_stripe.account)[0].documents == [("Receipt", RECEIPT)]
 
+    def test_of_a_plan_are_the_receipt_of_its_charge_too(self, at_stripe):
+        pays_invoice(at_stripe, hosted_invoice_url=INVOICE, payments=None)
+        paid_by = {"type": "payment_intent", "payment_intent": "pi_9"}
+        at_stripe.sends("invoice_payment.paid", {
+            "id": "inpay_1", "object": "invoice_payment", "invoice": "in_1", "amount_paid": 900,
+            "payment": paid_by,
+        })  # fmt: skip
+        charge = stripe.charge("pi_9", amount=900, refunded=0)
+        at_stripe.sends("charge.succeeded", {**charge, "customer": "cus_1", "receipt_url": RECEIPT})
+        [bought] = listed(at_stripe.account)
+        assert bought.documents == [("Invoice", INVOICE), ("Receipt", RECEIPT)]
+
     def test_of_a_pack_are_the_invoice_that_checkout_made(self, at_stripe):
         buys(at_stripe, invoice="in_77")
         invoice = stripe.invoice("77", version=stripe.NEW, lines=[], reason="manual")

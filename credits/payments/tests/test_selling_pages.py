@@ -210,12 +210,12 @@ class TestTheWayBack:
     def test_waits_while_stripe_has_said_nothing(self, client, bought):
         page = client.get(bought)
         assert "Waiting for the payment to be confirmed" in text(page)
-        assert "Payment received" not in text(page)
+        assert "Confirmed" not in text(page)
         assert 'http-equiv="refresh"' in html(page)  # without JavaScript
 
     def test_says_received_when_stripe_has_and_arrived_when_it_has(self, client, bought, events_of):
         events_of("completed")
-        assert "Payment received, credits are arriving" in text(client.get(bought))
+        assert "Confirmed, credits are arriving" in text(client.get(bought))
         assert not LedgerEntry.objects.exists()
         events_of.apply()
         page = client.get(bought)
@@ -234,7 +234,7 @@ class TestTheWayBack:
         events_of.apply()
         assert "still working on the payment" in text(client.get(bought))
         events_of("async_payment_succeeded")
-        assert "Payment received" in text(client.get(bought))
+        assert "Confirmed" in text(client.get(bought))
         events_of.apply()
         assert "100 credits have arrived" in text(client.get(bought))
 
@@ -249,7 +249,7 @@ class TestTheWayBack:
         address = f"/purchases/done/?session_id={CheckoutStart.objects.get().session_id}"
         events_of("completed", mode="subscription", subscription="sub_1", payment_intent=None)
         events_of.apply()
-        assert "Payment received, credits are arriving" in text(client.get(address))
+        assert "Confirmed, credits are arriving" in text(client.get(address))
         account.refresh_from_db()
         stripe = Stripe(client, account, datetime.now(UTC), events.NEW)
         stripe.pays_invoice(reason="subscription_create", customer=account.stripe_customer_id)

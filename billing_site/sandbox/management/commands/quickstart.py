@@ -24,8 +24,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--check",
             action="store_true",
-            help="do the main job and live a customer's life once, without a browser, and stop; "
-            "the sandbox's clock is a month ahead afterwards",
+            help="do the main job and live a customer's life once, without a browser, and stop",
         )
 
     def handle(self, *args: Any, port: int, check: bool, **options: Any) -> None:

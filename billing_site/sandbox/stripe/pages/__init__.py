@@ -5,7 +5,13 @@ from collections.abc import Callable
 from urllib.parse import parse_qsl
 
 from billing_site.sandbox.stripe.errors import StripeError
-from billing_site.sandbox.stripe.pages import checkout_page, control_page, invoice_page, portal_page
+from billing_site.sandbox.stripe.pages import (
+    checkout_page,
+    control_page,
+    invoice_page,
+    portal_page,
+    receipt_page,
+)
 from billing_site.sandbox.stripe.pages.html import Page, alert, page
 from billing_site.sandbox.stripe.store import Store
 
@@ -23,6 +29,7 @@ VIEWS: dict[tuple[str, str], View] = {
     ("POST", "/p/session/*"): portal_page.submit,
     ("GET", "/i/*"): invoice_page.show,
     ("POST", "/i/*"): invoice_page.submit,
+    ("GET", "/receipts/*"): receipt_page.show,
     ("GET", "/_sandbox/*"): control_page.show,
     ("POST", "/_sandbox/*"): control_page.submit,
 }

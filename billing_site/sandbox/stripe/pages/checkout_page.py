@@ -71,26 +71,7 @@ def _open(store: Store, session: Object, message: str, *, status: int = 200) -> 
 
 
 def _order(store: Store, session: Object) -> str:
-    currency = session["currency"]
-    rows = [
-        [
-            escape(line["description"]),
-            str(line["quantity"]),
-            html.amount(line["amount_subtotal"], currency) + _interval(line["price"]),
-        ]
-        for line in store.private(session["id"])["lines"]
-    ]
-    if off := session["total_details"]["amount_discount"]:
-        rows.append(["Discount", "", html.amount(-off, currency)])
-    rows.append(["<b>Total</b>", "", f"<b>{html.amount(session['amount_total'], currency)}</b>"])
-    return f"<section>{html.table('Your order', ['What', 'Quantity', 'Price'], rows)}</section>"
-
-
-def _interval(price: Object) -> str:
-    if not price["recurring"]:
-        return ""
-    count, name = price["recurring"]["interval_count"], price["recurring"]["interval"]
-    return f" every {name}" if count == 1 else f" every {count} {name}s"
+    return f"<section>{html.order(session, store.private(session['id']))}</section>"
 
 
 def _code_form(session: Object) -> str:

@@ -6,6 +6,7 @@ from html import escape
 from urllib.parse import quote
 
 from billing_site.sandbox.stripe import cards
+from billing_site.sandbox.stripe.store import Object
 
 WITHOUT_CENTS = {"jpy", "krw", "vnd", "clp", "xaf", "xof", "isk", "ugx", "pyg", "rwf"}
 
@@ -73,6 +74,48 @@ def amount(minor: int, currency: str | None) -> str:
 def day(moment: int) -> str:
     """A date with its time, UTC."""
     return f"{datetime.fromtimestamp(moment, UTC):%Y-%m-%d %H:%M}"
+
+
+def date(moment: int) -> str:
+    """Without the time, UTC."""
+    return day(moment).partition(" ")[0]
+
+
+def person(customer: Object) -> str:
+    """HTML."""
+    return escape(customer["email"] or customer["name"] or customer["id"])
+
+
+def facts(rows: list[list[str]]) -> str:
+    """Names and values; `rows` are HTML."""
+    body = "".join(f'<tr><th scope="row">{name}</th><td>{value}</td></tr>' for name, value in rows)
+    return f"<table><tbody>{body}</tbody></table>"
+
+
+def order(session: Object, private: Object) -> str:
+    """What a Checkout session is about, with its total; `private` is what it does not show."""
+    currency = session["currency"]
+    rows = [
+        [
+            escape(line["description"]),
+            str(line["quantity"]),
+            amount(line["amount_subtotal"], currency) + _interval(line["price"]),
+        ]
+        for line in private["lines"]
+    ]
+    if days := private.get("trial_days"):
+        rows.append([f"Free for {days} days", "", amount(0, currency)])
+    if off := session["total_details"]["amount_discount"]:
+        rows.append(["Discount", "", amount(-off, currency)])
+    rows.append(["<b>Total</b>", "", f"<b>{amount(session['amount_total'], currency)}</b>"])
+    return table("Order", ["What", "Quantity", "Price"], rows)
+
+
+def _interval(price: Object) -> str:
+    if not price["recurring"]:
+        return ""
+    count, name = price["recurring"]["interval_count"], price["recurring"]["interval"]
+    return f" every {name}" if count == 1 else f" every {count} {name}s"
 
 
 def alert(message: str) -> str:

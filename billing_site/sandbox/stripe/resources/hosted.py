@@ -3,7 +3,7 @@
 from typing import Any
 from urllib.parse import urlsplit
 
-from billing_site.sandbox.stripe import checkout, discounts, forms, shapes_billing
+from billing_site.sandbox.stripe import billing, checkout, discounts, forms, shapes_billing
 from billing_site.sandbox.stripe.errors import StripeError, invalid, missing
 from billing_site.sandbox.stripe.events import emit
 from billing_site.sandbox.stripe.forms import Params
@@ -36,11 +36,13 @@ def create_session(store: Store, params: Params) -> Object:
     lines = [_line(store, row, mode) for row in forms.tables(params, "line_items")]
     _refuse_wrong_lines(lines, mode)
     session["expires_at"] = _expiry(store, params)
-    session["amount_subtotal"] = sum(line["amount_subtotal"] for line in lines)
+    data = _data(params, mode)
+    if not data["trial_days"]:  # during a trial nothing is due
+        session["amount_subtotal"] = sum(line["amount_subtotal"] for line in lines)
     session["amount_total"] = session["amount_subtotal"]
     session["currency"] = lines[0]["currency"]
     session["url"] = f"{store.address}/c/pay/{session['id']}"
-    store.add(session, lines=lines, **_data(params))
+    store.add(session, lines=lines, **data)
     _apply_discounts(store, session, params)
     return session
 
@@ -77,17 +79,21 @@ def _automatic_tax(params: Params) -> Object:
     return {"enabled": enabled, "status": "complete" if enabled else None}
 
 
-def _data(params: Params) -> Object:
+def _data(params: Params, mode: str) -> Object:
     """What the session hands on to the payment or the subscription that it makes."""
     intent = forms.table(params, "payment_intent_data")
     subscription = forms.table(params, "subscription_data")
+    if subscription and mode != "subscription":
+        raise invalid(
+            "subscription_data", f"You can not pass `subscription_data` in `{mode}` mode."
+        )
     return {
         "intent_data": {
             "metadata": forms.metadata(intent),
             "description": forms.text(intent, "description") or None,
         },
         "subscription_metadata": forms.metadata(subscription),
-        "trial_days": forms.whole(subscription, "trial_period_days"),
+        "trial_days": billing.trial_days(subscription),
     }
 
 

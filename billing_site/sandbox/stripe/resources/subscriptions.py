@@ -26,7 +26,7 @@ def create_subscription(store: Store, params: Params) -> Object:
         store,
         customer,
         items,
-        trial_days=forms.whole(params, "trial_period_days"),
+        trial_days=billing.trial_days(params),
         metadata=forms.metadata(params),
         default_payment_method=forms.text(params, "default_payment_method") or None,
     )

@@ -1,5 +1,7 @@
 """Subscriptions over time: renewals, failing cards, other plans, the end."""
 
+import json
+
 import pytest
 import stripe
 
@@ -253,3 +255,27 @@ def test_a_good_card_replaces_a_failing_one_by_hand(shop, visitor):
     visitor.open(portal.url).press("action", "pay")
     found = shop.client.v1.subscriptions.list({"customer": shop.customer.id})
     assert found.data[0].status == "active"
+
+
+class TestATrip:
+    def test_takes_along_only_who_starts_inside_and_ends_today(self, shop, client):
+        before = shop.buy(shop.plan)
+        shop.delivered()
+        began = shop.sandbox.store.now()
+        with shop.sandbox.trip():
+            inside = shop.buy(shop.plan)
+            shop.sandbox.advance(32)
+            assert shop.sandbox.store.now() >= began + 32 * 86_400
+        assert shop.sandbox.store.now() <= began + 60
+        paid = client.v1.invoices.list({"status": "paid", "limit": 10}).data
+        of = [row.parent.subscription_details.subscription for row in paid]
+        assert of.count(inside.subscription) == 2
+        assert of.count(before.subscription) == 1
+        shop.sandbox.advance(32)
+        newest = client.v1.invoices.list({"subscription": before.subscription}).data[0]
+        assert newest.id != before.invoice
+
+    def test_that_is_cut_short_has_moved_nothing(self, sandbox, state_file):
+        with sandbox.trip():
+            sandbox.advance(32)
+            assert json.loads(state_file.read_text())["offset"] == 0

@@ -329,16 +329,22 @@ def stored_events():
     return [json.loads(body) for body in bodies]
 
 
-def retold(site, account, events):
-    """The same events, in the given order, about another account with names of its own."""
+def retold(site, account, events, *, one_by_one=False):
+    """The same events, in the given order, about another account with names of its own.
+
+    Those that arrive together are applied in Stripe's order.
+    """
     text = json.dumps(events)
     found = {event["data"]["object"]["id"] for event in events} | {event["id"] for event in events}
     for name in {site.account.stripe_customer_id, *found}:
         text = text.replace(name, f"{name}x{account.pk}")
     account.stripe_customer_id = f"{site.account.stripe_customer_id}x{account.pk}"
     account.save(update_fields=["stripe_customer_id"])
-    site.shop.receiver.events[:] = json.loads(text)
     other = PlanSite(site.shop, Client(), account)
+    renamed = json.loads(text)
+    for arriving in [[event] for event in renamed] if one_by_one else [renamed]:
+        site.shop.receiver.events[:] = arriving
+        other.takes_in()
     other.hears()
     return other
 
@@ -385,7 +391,7 @@ class TestTheEnd:
         with pytest.raises(plan_changes.NotEnding):
             site.resumes()
         assert site.cancels("same") == site.cancels("same") == "ends"
-        with pytest.raises(plan_changes.AlreadyEnding):
+        with pytest.raises(plan_rules.AlreadyEnding):
             site.cancels()
         with pytest.raises(plan_rules.PlanIsEnding):
             site.changes("pro")

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import requests
+import stripe
 from django.contrib.auth import get_user_model
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -162,7 +163,8 @@ def whole_life(town):
 class TestCleanData:
     def test_has_no_difference(self, whole_life):
         found = whole_life.compare()
-        assert [str(row) for row in found.differences] == []
+        assert [str(row) for row in found.differences + found.unsold] == []
+        assert found.read["charges"] >= 8
         assert found.read["invoices"] > 8
         assert found.explained["A trial: nothing was bought"] == 1
 
@@ -175,7 +177,7 @@ class TestCleanData:
         town.refund(bought, amount=100)
         town.subscribe(town.shop.price("Other plan", 700, "month"))
         found = town.compare()
-        assert [str(row) for row in found.differences] == []
+        assert [str(row) for row in found.differences + found.unsold] == []
         assert found.explained["of a customer or payment that is not ours"] >= 3
 
 
@@ -283,6 +285,68 @@ def everything():
         list(RetailToken.objects.order_by("pk").values_list("source_key", "state")),
         list(Payment.objects.order_by("pk").values_list("payment_intent", "refunded", "lost")),
     )
+
+
+class TestAChargeNobodySold:
+    """Made by hand in Stripe's dashboard: a payment of a customer, without session or invoice."""
+
+    def by_hand(self, town, amount=700, **changes):
+        return town.api.payment_intents.create(
+            {
+                "amount": amount,
+                "currency": "usd",
+                "customer": town.shop.customer.id,
+                "payment_method": "pm_card_visa",
+                "confirm": True,
+                **changes,
+            }
+        )
+
+    def test_is_information_and_no_difference(self, town):
+        town.newcomer()
+        town.shop.buy(town.shop.pack, metadata=PACK)
+        made = self.by_hand(town, description="Consulting")
+        town.hears()
+        done = run_command("reconcile_stripe", "--apply")
+        assert done.refusal == ""
+        assert done.output.count("charge nobody sold: ") == 1
+        charge = f"{made.latest_charge} {town.shop.customer.id} {made.id}"
+        expected = f"{charge}, account {town.account.pk}, 700 usd: Consulting"
+        assert f"charge nobody sold: {expected}" in done.output
+        assert queries.balance(account_id=town.account.pk, now=timezone.now()).available == 50
+
+    def test_is_not_what_was_sold_and_not_heard_of(self, town):
+        town.newcomer()
+        town.misses()
+        town.subscribe(town.shop.plan)
+        town.shop.buy(town.shop.pack, metadata=PACK)
+        assert town.compare().unsold == []
+
+    def test_is_not_one_that_was_declined_or_given_back(self, town):
+        town.newcomer()
+        made = self.by_hand(town)
+        partly = self.by_hand(town)
+        with pytest.raises(stripe.CardError):
+            self.by_hand(town, payment_method="pm_card_chargeDeclined")
+        town.api.refunds.create({"payment_intent": made.id})
+        town.api.refunds.create({"payment_intent": partly.id, "amount": 200})
+        found = town.compare()
+        assert [(row.kind, row.amount) for row in found.unsold] == [(Kind.NOT_SOLD, 500)]
+        assert found.differences == []
+
+    def test_may_be_disputed_without_a_difference(self, town):
+        town.newcomer()
+        town.misses()
+        town.sandbox.open_dispute(self.by_hand(town).latest_charge)
+        found = town.compare()
+        assert len(found.unsold) == 1
+        assert found.differences == []
+
+    def test_of_somebody_else_is_not_ours(self, town):
+        town.newcomer()
+        town.shop.customer = town.api.customers.create({"email": "stranger@example.com"})
+        self.by_hand(town)
+        assert town.compare().unsold == []
 
 
 class TestWhatIsNoDifferenceYet:

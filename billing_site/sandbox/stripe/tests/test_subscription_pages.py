@@ -4,6 +4,7 @@ from datetime import timedelta
 from functools import partial
 
 import pytest
+from django.test import Client
 from django.utils import timezone
 from rest_framework.test import APIClient
 
@@ -167,8 +168,9 @@ class TestTheEnd:
         customer.post(f"{PAGE}cancel/", {"key": hidden(page)})
         subscriber.hears()
         page = customer.get(PAGE)
-        assert "It has been cancelled and ends on" in text(page)
+        assert "It has been canceled and ends on" in text(page)
         assert "Change to pro" not in text(page)
+        assert "is ending already" in text(customer.get(f"{PAGE}cancel/"), 409)
         customer.post(f"{PAGE}resume/", {"key": hidden(page)})
         subscriber.hears()
         assert "It renews for $9.00" in text(customer.get(PAGE))
@@ -207,6 +209,24 @@ class TestTheApi:
         subscriber.hears()
         assert api().json()["next"]["offer"]["slug"] == "mini"
 
+    def test_says_what_the_end_would_do_as_the_page_does(self, subscriber, shop, api, customer):
+        shop.buy(shop.pack, metadata={"offer": "pack-50"})
+        subscriber.hears()
+        preview = api("/cancel/preview", {}).json()
+        assert preview["offer"]["slug"] == "starter"
+        assert (preview["when"], preview["credits_that_end"]) == ("at_period_end", 20)
+        assert preview["stays"] == {"promotional": 0, "bulk": 50, "retail_tokens": 0}
+        assert preview["takes_effect_at"] == api().json()["period_end"]
+        page = html(customer.get(f"{PAGE}cancel/"))
+        assert f'datetime="{preview["takes_effect_at"].replace("Z", "+00:00")}"' in page
+        assert not subscriber.state.is_ending
+
+    def test_says_that_an_unpaid_plan_would_end_at_once(self, site, shop, api):
+        site.subscribes(shop.plan, card=FAILS_LATER)
+        site.in_days(32)
+        preview = api("/cancel/preview", {}).json()
+        assert (preview["when"], preview["takes_effect_at"]) == ("now", None)
+
     def test_ends_and_resumes(self, subscriber, api):
         key = {"Idempotency-Key": "k"}
         for _ in range(2):
@@ -223,23 +243,47 @@ class TestTheApi:
 
         assert api().json()["status"] == "none"
         assert code("/cancel", {}) == (409, "no_subscription")
+        assert code("/cancel/preview", {}) == (409, "no_subscription")
         site.subscribes(shop.plan)
         assert code("/change", {"offer": "starter"}) == (409, "already_on_plan")
         assert code("/change", {"offer": "nothing"}) == (404, "offer_not_found")
         assert code("/change", {"offer": "pro", "preview": "x"}) == (409, "preview_outdated")
         assert code("/change", {"offer": 5}) == (400, "invalid_request")
         assert code("/cancel", {"at": "now"}) == (400, "invalid_request")
+        assert code("/cancel/preview", {"at": "now"}) == (400, "invalid_request")
         assert code("/resume", {}) == (409, "plan_not_ending")
         key = {"Idempotency-Key": "k"}
         api("/cancel", {}, **key)
         assert code("/resume", {}, **key) == (409, "idempotency_conflict")
         assert code("/cancel", {}) == (409, "plan_is_ending")
+        assert code("/cancel/preview", {}) == (409, "plan_is_ending")
         assert code("/preview", {"offer": "pro"}) == (409, "plan_is_ending")
         services.freeze_account(account_id=account.pk, now=timezone.now())
         assert code("/resume", {}) == (403, "account_frozen")
 
 
 class TestAtTheSameMoment:
+    def test_a_form_sent_twice_is_done_once(self, subscriber, customer):
+        def send_twice(address, fields):
+            again = [Client() for _ in range(2)]
+            for client in again:
+                client.cookies = customer.cookies.copy()
+            return race(*[partial(client.post, address, fields) for client in again])
+
+        page = customer.get(f"{PAGE}change/?offer=pro")
+        fields = {name: hidden(page, name) for name in ("offer", "preview", "key")}
+        answers = send_twice(f"{PAGE}change/", fields)
+        subscriber.hears()
+        answers += send_twice(f"{PAGE}cancel/", {"key": hidden(customer.get(f"{PAGE}cancel/"))})
+        subscriber.hears()
+        answers += send_twice(f"{PAGE}resume/", {"key": hidden(customer.get(PAGE))})
+
+        assert [(answer.status_code, answer["Location"]) for answer in answers] == [(302, PAGE)] * 6
+        assert [click.action for click in PlanClick.objects.order_by("created_at")] == [
+            "change", "cancel", "resume",
+        ]  # fmt: skip
+        assert subscriber.paid() == [900, 2000]
+
     def test_two_upgrades_charge_one_difference(self, subscriber, monkeypatch):
         outcomes = race(partial(subscriber.changes, "pro"), partial(subscriber.changes, "pro"))
         assert kinds(outcomes)["str"] >= 1
