@@ -1,3 +1,3 @@
-"""What the site adds to the customer page of credits: people's keys, and generations."""
+"""What the site adds to the pages of credits: people's keys, generations, and who has left."""
 
-from billing_site.console import customers  # noqa: F401 (adds them)
+from billing_site.console import customers, late_payments  # noqa: F401 (adds them)

@@ -6,7 +6,8 @@ Note [The order of an erasure]
        be reached, the account is as it was before.
     3. Open generations are canceled, which gives back what they hold, and all texts are emptied.
     4. Stored events lose their personal data.
-    5. In one transaction the user becomes nobody: keys, addresses, second factor, password.
+    5. In one transaction the user becomes nobody: keys, addresses, second factor, password. The
+       account is frozen once more: another deletion, whose step 2 failed, may have undone that.
     Each step may be repeated, so whoever was interrupted does it again. Until the last one the
     person can still sign in and do just that. What Stripe sends later is handled by `follow_up`.
 """
@@ -77,12 +78,14 @@ def erase(*, user: User, now: datetime, actor: str = "", reason: str = "") -> No
         ending.end_at_once(account_id=account.pk)
     except Exception:
         if not was_frozen:
-            credits.unfreeze_account(account_id=account.pk, now=now, **by)
+            _stay(user, account, now, by)
         raise
     generation.erase_texts(account_id=account.pk, now=now)
     scrubbing.scrub_events(account_id=account.pk)
     with transaction.atomic(durable=True):
-        if _become_nobody(user, now) and actor:
+        became_nobody = _become_nobody(user, now)
+        credits.freeze_account(account_id=account.pk, now=now, **by)
+        if became_nobody and actor:
             credits.record_action(
                 actor=actor,
                 action="person.erase",
@@ -105,6 +108,13 @@ def follow_up(*, now: datetime) -> None:
         scrubbing.scrub_events(account_id=account.pk)
     for account_id in ending.accounts_with_plans(ids):
         ending.end_at_once(account_id=account_id)
+
+
+def _stay(user: User, account: Account, now: datetime, by: dict[str, str]) -> None:
+    """The account is as it was, unless another deletion has come to its end meanwhile."""
+    with transaction.atomic(durable=True):
+        if User.objects.select_for_update().get(pk=user.pk).erased_at is None:
+            credits.unfreeze_account(account_id=account.pk, now=now, **by)
 
 
 def _become_nobody(user: User, now: datetime) -> bool:

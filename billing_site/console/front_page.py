@@ -20,6 +20,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
 from django.utils.translation import ngettext
 
+from billing_site.console.late_payments import late_payments
 from credits import figures
 from credits.models import DailyTotal, LedgerAudit, Reconciliation
 from credits.money import DECIMALS, money
@@ -221,6 +222,15 @@ def _visible_checks(request: HttpRequest, now: datetime) -> Iterator[Check]:
             "credits_adjustment",
             wrong=count > 0,
             query="state__exact=waiting",
+        )
+    if request.user.has_perm("credits.view_payment"):
+        count = late_payments().count()
+        yield _check(
+            _("Payments for accounts that were deleted before"),
+            _count(count),
+            "credits_payment",
+            wrong=count > 0,
+            query="late=yes",
         )
     if request.user.has_perm("credits.view_notice"):
         count = standing.notices_given_up

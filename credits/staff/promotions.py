@@ -1,13 +1,12 @@
 """Promotional codes: made here, one word or a batch of random ones, and watched here."""
 
-import csv
 from typing import Any
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext
@@ -16,13 +15,8 @@ from django.utils.translation import gettext_lazy as _
 from credits import services
 from credits.models import PromotionalCode, Redemption
 from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS
-from credits.staff.base import (
-    LastDayField,
-    ReadOnlyAdmin,
-    StaffForm,
-    actor_of,
-    end_of,
-)
+from credits.staff.base import LastDayField, ReadOnlyAdmin, StaffForm, actor_of, end_of
+from credits.staff.lists import csv_answer
 
 
 class NewCodesForm(StaffForm):
@@ -99,13 +93,11 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
         )
 
     @admin.action(description=_("Download as CSV"), permissions=["view"])
-    def download(self, request: HttpRequest, codes: QuerySet[PromotionalCode]) -> HttpResponse:
-        answer = HttpResponse(content_type="text/csv")
-        answer["Content-Disposition"] = 'attachment; filename="codes.csv"'
-        writer = csv.writer(answer)
-        writer.writerow(["code", "campaign", "credits", "uses", "most_uses"])
-        writer.writerows(codes.values_list("code", "campaign", "credits", "uses", "most_uses"))
-        return answer
+    def download(
+        self, request: HttpRequest, codes: QuerySet[PromotionalCode]
+    ) -> StreamingHttpResponse:
+        columns = ("code", "campaign", "credits", "uses", "most_uses")
+        return csv_answer("codes.csv", columns, codes.values_list(*columns))
 
     @admin.action(description=_("Switch off"), permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, codes: QuerySet[PromotionalCode]) -> None:

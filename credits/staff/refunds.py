@@ -1,6 +1,6 @@
 """Payments for staff: found by whatever a customer can name, and refunded with a reason."""
 
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from django import forms
@@ -72,7 +72,7 @@ class GoneBack(admin.SimpleListFilter):
 @admin.register(Payment)
 class PaymentAdmin(BookList):
     list_display = ("payment_intent", "email", "amount", "refunded", "lost", "source_key")
-    list_filter = (GoneBack,)
+    list_filter: ClassVar[list[type[admin.SimpleListFilter]]] = [GoneBack]
     moment = ""
     search_help_text = _(
         "A whole email address, or a whole id: customer, invoice, Checkout session or payment."

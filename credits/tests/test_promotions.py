@@ -368,12 +368,21 @@ class TestTheAdmin:
         code = make_code()
         listing = reverse("admin:credits_promotionalcode_changelist")
 
-        csv = staff.post(listing, {"action": "download", "_selected_action": [code.pk]})
+        csv = self.download(staff, code)
         staff.post(listing, {"action": "switch_off", "_selected_action": [code.pk]})
 
-        assert csv.content.decode().splitlines()[1] == "WELCOME,spring,10,0,"
+        assert csv[1] == "WELCOME,spring,10,0,"
         code.refresh_from_db()
         assert not code.active
+
+    def test_downloads_a_campaign_that_looks_like_a_formula_as_text(self, staff, make_code):
+        assert self.download(staff, make_code(campaign="=1+1"))[1] == "WELCOME,'=1+1,10,0,"
+
+    def download(self, staff, code):
+        """The lines of the file."""
+        listing = reverse("admin:credits_promotionalcode_changelist")
+        csv = staff.post(listing, {"action": "download", "_selected_action": [code.pk]})
+        return csv.getvalue().decode().splitlines()
 
     def test_is_not_for_staff_without_the_permission(self, client, django_user_model):
         client.force_login(django_user_model.objects.create_user("a@example.com", is_staff=True))

@@ -6,12 +6,13 @@ import re
 from datetime import timedelta
 
 import pytest
+from django.contrib.auth import get_user_model
 from django.urls import reverse
 from django.utils import timezone
 
 from credits import nightly_audit, services
 from credits.audit import Totals
-from credits.models import Adjustment, InboxEvent, Notice, Reconciliation, Subscription
+from credits.models import Adjustment, InboxEvent, Notice, Payment, Reconciliation, Subscription
 from generation import queries
 from generation.models import Generation, Worker
 from generation.tests.cast import finish, give, request, start
@@ -24,6 +25,7 @@ EVERYTHING = (
     "view_reconciliation",
     "view_ledgeraudit",
     "view_adjustment",
+    "view_payment",
     "view_notice",
     "view_generation",
 )
@@ -130,6 +132,26 @@ class TestRedLines:
         nightly_audit.record(Totals(), [], started_at=now)
         event(now)
         assert red(staff()) == {}
+
+    def test_a_payment_for_an_account_that_was_deleted_before(self, staff, customer, worker, now):
+        customer.wait(hours=-1)
+        customer.grant(5, source_key="invoice:in_1", amount_paid=500, currency="usd")
+        get_user_model().objects.filter(credit_account=customer.account_id).update(erased_at=now)
+        customer.wait(hours=2)
+        customer.grant(5, source_key="invoice:in_2", amount_paid=500, currency="usd")
+        services.issue_retail_token(
+            account_id=customer.account_id, source_key="checkout:cs_3:1", amount_paid=500,
+            currency="usd", now=now,
+        )  # fmt: skip
+        for number, key in enumerate(["invoice:in_1", "invoice:in_2", "checkout:cs_3"], 1):
+            Payment.objects.create(payment_intent=f"pi_{number}", source_key=key, amount=500)
+        client = staff()
+        found = red(client)["Payments for accounts that were deleted before"]
+        rows = client.get(found.url).context["cl"].result_list
+        assert found.value == "2"
+        assert {row.payment_intent for row in rows} == {"pi_2", "pi_3"}
+        Payment.objects.update(refunded=1)
+        assert "Payments for accounts that were deleted before" not in red(client)
 
     def test_an_event_that_failed(self, staff, worker, now):
         event(now, state="failed")
@@ -260,7 +282,7 @@ class TestWhoSeesWhat:
         customer.grant(10, amount_paid=900, currency="usd")
         page = front_page(staff(*EVERYTHING))
         assert "$9.00" in page.content.decode()
-        assert len(page.context["checks"]) == 11
+        assert len(page.context["checks"]) == 12
 
     @pytest.mark.parametrize("permission", EVERYTHING)
     def test_a_part_is_shown_with_the_list_behind_it(self, staff, permission):
@@ -291,5 +313,5 @@ def test_a_larger_site_needs_no_more_queries(
         event(now, number, state="failed")
         finish(start(account, now), now + timedelta(seconds=number))
     front_page(client)
-    with django_assert_num_queries(23):
+    with django_assert_num_queries(25):
         front_page(client)
