@@ -6,7 +6,9 @@ from typing import Any
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth import get_user_model
+from django.contrib.auth.models import Group
 
+from billing_site.accounts import roles
 from credits import services
 from credits.models import Pool
 
@@ -15,21 +17,28 @@ PASSWORD = "try-it-out"  # noqa: S105 (printed by quickstart, which refuses publ
 
 @dataclass(frozen=True)
 class Person:
+    """`role` is the group of staff; owners have none and may do everything."""
+
     email: str
     is_staff: bool
+    role: str = ""
 
 
 CUSTOMER = Person("demo@example.com", is_staff=False)
 STAFF = Person("staff@example.com", is_staff=True)
+SUPPORT = Person("support@example.com", is_staff=True, role=roles.SUPPORT)
+BILLING = Person("billing@example.com", is_staff=True, role=roles.BILLING)
+DESK = (STAFF, SUPPORT, BILLING)
 
 
 def make_people(*, now: datetime) -> int:
-    """The demo customer with 5 subscription and 50 bulk credits, and staff. Idempotent.
+    """The demo customer with 5 subscription and 50 bulk credits, and DESK. Idempotent.
 
     Returns the customer's account id.
     """
     customer = make(CUSTOMER)
-    make(STAFF)
+    for person in DESK:
+        make(person)
     account_id: int = services.open_account(user_id=customer.pk, now=now).pk
     services.grant(
         account_id=account_id,
@@ -59,8 +68,12 @@ def make(person: Person) -> Any:
     user = user_model.objects.filter(email=person.email).first()
     if user is None:
         user = user_model.objects.create_user(
-            person.email, PASSWORD, is_staff=person.is_staff, is_superuser=person.is_staff
+            person.email,
+            PASSWORD,
+            is_staff=person.is_staff,
+            is_superuser=person.is_staff and not person.role,
         )
+        user.groups.set(Group.objects.filter(name=person.role))
     EmailAddress.objects.get_or_create(
         user=user, email=person.email, defaults={"verified": True, "primary": True}
     )

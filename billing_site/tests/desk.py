@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.contrib.auth.models import Group
-
 from billing_site.accounts.models import User
 from billing_site.sandbox import demo
 
@@ -15,9 +13,7 @@ FARTHEST = 150  # presses of the Tab key until somebody gives up
 
 def hire(email: str, role: str) -> User:
     """A member of the staff in one of the groups that `migrate` fills."""
-    user: User = demo.make(demo.Person(email, is_staff=False))
-    User.objects.filter(pk=user.pk).update(is_staff=True)
-    user.groups.add(Group.objects.get(name=role))
+    user: User = demo.make(demo.Person(email, is_staff=True, role=role))
     return user
 
 

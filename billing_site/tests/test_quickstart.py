@@ -291,15 +291,18 @@ class TestDemoPeople:
         assert demo.make_people(now=timezone.now()) == account_id
         balance = queries.balance(account_id=account_id, now=now)
         assert balance.pools == {"subscription": 5, "promotional": 0, "bulk": 50}
-        assert User.objects.count() == 2
+        assert User.objects.count() == 4
 
     def test_can_sign_in(self, client) -> None:
         demo.make_people(now=timezone.now())
-        for person in (demo.CUSTOMER, demo.STAFF):
+        for person in (demo.CUSTOMER, *demo.DESK):
             answer = client.post(
                 "/accounts/login/", {"login": person.email, "password": demo.PASSWORD}
             )
             assert answer.status_code == 302
             client.logout()
         assert not User.objects.get(email=demo.CUSTOMER.email).is_staff
-        assert User.objects.get(email=demo.STAFF.email).is_superuser
+        owners = User.objects.filter(is_superuser=True)
+        assert [owner.email for owner in owners] == [demo.STAFF.email]
+        assert User.objects.get(email=demo.BILLING.email).has_perm("credits.approve_adjustment")
+        assert not User.objects.get(email=demo.SUPPORT.email).has_perm("credits.refund_payment")
