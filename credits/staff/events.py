@@ -32,7 +32,7 @@ State = InboxEvent.State
 AT_ONCE = 200  # events of one click; each takes milliseconds
 UNSETTLED = Q(next_attempt_at__isnull=False)  # few, and has an index
 VIEW_BODY = "credits.view_event_body"
-TRACEBACK = "Traceback (most recent call last):"
+TRACEBACK = "Traceback"
 CLASS_NAME = re.compile(r"^[\w.]+: ")
 
 
