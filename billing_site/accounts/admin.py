@@ -16,13 +16,14 @@ from django.contrib.auth.admin import UserAdmin as DjangoUserAdmin
 from django.contrib.auth.models import Group
 from django.db import transaction
 from django.db.models import Model, QuerySet
-from django.forms import ModelForm
+from django.forms import ModelForm, ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
+from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
 
 from billing_site.accounts import services
 from billing_site.accounts.forms import NewUserForm, UserForm
@@ -44,7 +45,7 @@ def _change_own_password(request: HttpRequest, extra_context: Any = None) -> Htt
 
 admin.site.password_change = _change_own_password  # type: ignore[method-assign,assignment]
 
-POWERS = ("is_staff", "is_superuser", "groups", "user_permissions")
+POWERS = ("is_staff", "is_superuser", "groups")  # single permissions come with a group
 
 
 class LoggedAdmin(ModelAdmin):  # type: ignore[misc]
@@ -111,6 +112,7 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
     list_filter = ("is_active", "is_staff", "groups")
     search_fields = ("email",)
     ordering = ("email",)
+    filter_horizontal = ()
     readonly_fields = ("last_login", "date_joined")
     fieldsets = (
         (None, {"fields": ("email", "password")}),
@@ -119,6 +121,13 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
     )
     add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
     told = ("is_active", *POWERS)
+
+    def formfield_for_manytomany(
+        self, db_field: Any, request: HttpRequest, **kwargs: Any
+    ) -> "ModelMultipleChoiceField[Any] | None":
+        """The few groups are boxes to check."""
+        kwargs["widget"] = UnfoldAdminCheckboxSelectMultipleWidget()
+        return super().formfield_for_manytomany(db_field, request, **kwargs)
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         """Staff is changed by owners only: else a new password for an owner makes an owner."""

@@ -8,7 +8,7 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Group
 
-from billing_site.accounts.roles import BILLING, SUPPORT
+from billing_site.accounts import roles
 from credits import services
 from credits.models import Pool
 
@@ -17,27 +17,28 @@ PASSWORD = "try-it-out"  # noqa: S105 (printed by quickstart, which refuses publ
 
 @dataclass(frozen=True)
 class Person:
-    """Staff without a group is an owner, who may do everything."""
+    """`role` is the group of staff; owners have none and may do everything."""
 
     email: str
     is_staff: bool
-    group: str = ""
+    role: str = ""
 
 
 CUSTOMER = Person("demo@example.com", is_staff=False)
 STAFF = Person("staff@example.com", is_staff=True)
-# Two more at the desk, so that one can ask for an adjustment and another can approve it.
-SUPPORT_PERSON = Person("support@example.com", is_staff=True, group=SUPPORT)
-BILLING_PERSON = Person("billing@example.com", is_staff=True, group=BILLING)
-PEOPLE = (CUSTOMER, STAFF, SUPPORT_PERSON, BILLING_PERSON)
+SUPPORT = Person("support@example.com", is_staff=True, role=roles.SUPPORT)
+BILLING = Person("billing@example.com", is_staff=True, role=roles.BILLING)
+DESK = (STAFF, SUPPORT, BILLING)
 
 
 def make_people(*, now: datetime) -> int:
-    """The demo customer with 5 subscription and 50 bulk credits, and three of staff. Idempotent.
+    """The demo customer with 5 subscription and 50 bulk credits, and DESK. Idempotent.
 
     Returns the customer's account id.
     """
-    customer, *_staff = [make(person) for person in PEOPLE]
+    customer = make(CUSTOMER)
+    for person in DESK:
+        make(person)
     account_id: int = services.open_account(user_id=customer.pk, now=now).pk
     services.grant(
         account_id=account_id,
@@ -66,11 +67,13 @@ def make(person: Person) -> Any:
     user_model = get_user_model()
     user = user_model.objects.filter(email=person.email).first()
     if user is None:
-        is_owner = person.is_staff and not person.group
         user = user_model.objects.create_user(
-            person.email, PASSWORD, is_staff=person.is_staff, is_superuser=is_owner
+            person.email,
+            PASSWORD,
+            is_staff=person.is_staff,
+            is_superuser=person.is_staff and not person.role,
         )
-        user.groups.set(Group.objects.filter(name=person.group))
+        user.groups.set(Group.objects.filter(name=person.role))
     EmailAddress.objects.get_or_create(
         user=user, email=person.email, defaults={"verified": True, "primary": True}
     )

@@ -76,7 +76,7 @@ class Quickstart:
             self.done(self._price_list())
         with self.step("demo people"):
             self.account_id = demo.make_people(now=timezone.now())
-            self.done(", ".join(person.email for person in demo.PEOPLE))
+            self.done(", ".join(person.email for person in (demo.CUSTOMER, *demo.DESK)))
         with self.step("language model"):
             self.done(self._model())
         self._start_children()

@@ -72,3 +72,14 @@ def test_owners_work_without_breaking_the_policy(visit: Any) -> None:
     expect(page.get_by_text("+7 bulk credits, then 17 there.")).to_be_visible()
     page.get_by_role("button", name="Do this").click()
     expect(page.get_by_text("Posted.")).to_be_visible()
+
+
+def test_the_page_of_a_person_is_as_wide_as_a_small_laptop(visit: Any) -> None:
+    """Two lists of groups side by side were not."""
+    owner = new_user("owner@example.com", is_staff=True, is_superuser=True)
+    ada = new_user()
+    page: Page = visit(viewport={"width": 1280, "height": 800})
+    enter(page, owner)
+    page.goto(f"/admin/accounts/user/{ada.pk}/change/")
+    expect(page.get_by_label("Support")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") == 1280

@@ -1,5 +1,6 @@
 """Accounts: what support looks at first, and from where it adjusts and freezes."""
 
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -10,6 +11,7 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -24,6 +26,7 @@ from credits.staff.finding import accounts_named
 from credits.staff.purchases import purchases_of
 
 PURCHASES_SHOWN = 100
+_grouped = partial(number_format, force_grouping=True)  # 1,250
 
 
 class ReasonForm(StaffForm):
@@ -60,10 +63,10 @@ class AccountAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "user",
-        "subscription_credits",
-        "promotional_credits",
-        "bulk_credits",
-        "owed",
+        "subscription",
+        "promotional",
+        "bulk",
+        "owes",
         "status",
     )
     list_filter = ("status",)
@@ -82,6 +85,32 @@ class AccountAdmin(ReadOnlyAdmin):
         if not search_term.strip():
             return queryset, False
         return queryset.filter(pk__in=accounts_named(search_term)), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        """The list, or at once the only customer that a search has found."""
+        answer: HttpResponse = super().changelist_view(request, extra_context)
+        found = getattr(answer, "context_data", None) or {}
+        if request.GET.get("q", "").strip() and "cl" in found and len(found["cl"].result_list) == 1:
+            return redirect("admin:credits_account_change", found["cl"].result_list[0].pk)
+        return answer
+
+    @admin.display(description=_("subscription credits"))
+    def subscription(self, account: Account) -> str:
+        return _grouped(account.subscription_credits)
+
+    @admin.display(description=_("promotional credits"))
+    def promotional(self, account: Account) -> str:
+        return _grouped(account.promotional_credits)
+
+    @admin.display(description=_("bulk credits"))
+    def bulk(self, account: Account) -> str:
+        return _grouped(account.bulk_credits)
+
+    @admin.display(description=_("owed"))
+    def owes(self, account: Account) -> str:
+        return _grouped(account.owed)
 
     def change_view(
         self,

@@ -1,6 +1,7 @@
 """Stripe's events for staff: what arrived, what it caused, and what can be done about the rest."""
 
 import json
+import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -31,6 +32,8 @@ State = InboxEvent.State
 AT_ONCE = 200  # events of one click; each takes milliseconds
 UNSETTLED = Q(next_attempt_at__isnull=False)  # few, and has an index
 VIEW_BODY = "credits.view_event_body"
+TRACEBACK = "Traceback"
+CLASS_NAME = re.compile(r"^[\w.]+: ")
 
 
 class ReasonForm(StaffForm):
@@ -124,7 +127,7 @@ class InboxEventAdmin(BookList):
 
     @admin.display(description=_("reason"), empty_value="")
     def last_reason(self, event: InboxEvent) -> str:
-        return event.reason.strip().rpartition("\n")[2][:120]
+        return _sentence(event.reason)[:120]
 
     @admin.display(description=_("mirror"))
     def mirror(self, event: InboxEvent) -> str:
@@ -336,13 +339,21 @@ def _outlook(trial: by_hand.Trial) -> list[str]:
         lines.append(gettext("Mail to the customer: %s") % notice.get_kind_display())
     if not (trial.entries or trial.tokens):
         lines.append(gettext("No ledger line is written and no single generation changes."))
+    if trial.reason.startswith(TRACEBACK):
+        lines.append(_block(trial.reason))
     return lines
 
 
 def _ending(state: str, reason: str) -> str:
-    words = reason.strip().rpartition("\n")[2]
+    words = _sentence(reason)
     label = str(State(state).label)
     return f"{label}: {words}" if words else f"{label}."
+
+
+def _sentence(reason: str) -> str:
+    """What happened; of a traceback the exception's words, without the name of its class."""
+    words = reason.strip().rpartition("\n")[2]
+    return CLASS_NAME.sub("", words) if reason.startswith(TRACEBACK) else words
 
 
 def _block(text: str) -> SafeString | str:

@@ -1,6 +1,7 @@
 """Payments for staff: found by whatever a customer can name, and refunded with a reason."""
 
-from typing import Any, ClassVar
+from collections.abc import Iterator
+from typing import Any
 from uuid import uuid4
 
 from django import forms
@@ -10,23 +11,24 @@ from django.db.models import CharField, F, OuterRef, Q, QuerySet, Subquery, Valu
 from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
-from django.template.response import TemplateResponse
 from django.utils import timezone
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
-from unfold.widgets import UnfoldAdminIntegerFieldWidget, UnfoldAdminTextInputWidget
 
 from credits import services
 from credits.models import CheckoutStart, CreditLot, Payment, Refund, RefundRequest, RetailToken
+from credits.money import money
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
+from credits.staff.base import StaffForm
 from credits.staff.lists import BookList, Days
 from credits.staff.purchases import described
 from credits.staff.search import account_named, purchases_named
 
 
-class RefundForm(forms.Form):
+class RefundForm(StaffForm):
     """`key` makes a form that is sent twice one refund."""
 
     key = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
@@ -34,13 +36,9 @@ class RefundForm(forms.Form):
         label=_("Amount, in the currency's smallest unit (cents)"),
         min_value=1,
         max_value=MOST_PAID,
-        widget=UnfoldAdminIntegerFieldWidget,
     )
     reason = forms.CharField(
-        label=_("Reason"),
-        max_length=255,
-        help_text=_("Kept with your name, here and at Stripe."),
-        widget=UnfoldAdminTextInputWidget,
+        label=_("Reason"), max_length=255, help_text=_("Kept with your name, here and at Stripe.")
     )
 
 
@@ -69,10 +67,36 @@ class GoneBack(admin.SimpleListFilter):
         return payments if chosen is None else payments.filter(chosen)
 
 
+class InMoney(BookList):
+    """Amounts with their currency, which is that of what the payment paid for."""
+
+    source_key = "source_key"  # the way from a row to it
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        found: QuerySet[Any] = super().get_queryset(request)
+        return found.annotate(currency=self._of_bought("currency"))
+
+    def _of_bought(self, name: str) -> Coalesce:
+        lots = CreditLot.objects.filter(source_key=OuterRef(self.source_key))
+        first = Concat(OuterRef(self.source_key), Value(":1"))
+        tokens = RetailToken.objects.filter(source_key=first)
+        return Coalesce(
+            Subquery(lots.values(name)[:1]),
+            Subquery(tokens.values(name)[:1]),
+            Value(""),
+            output_field=CharField(),
+        )
+
+    @admin.display(description=_("amount"))
+    def in_money(self, row: Any) -> str:
+        return in_currency(row.amount, row.currency)
+
+
 @admin.register(Payment)
-class PaymentAdmin(BookList):
-    list_display = ("payment_intent", "email", "amount", "refunded", "lost", "source_key")
-    list_filter: ClassVar[list[type[admin.SimpleListFilter]]] = [GoneBack]
+class PaymentAdmin(InMoney):
+    list_display = ("payment_intent", "email", "in_money", "gone_back", "in_dispute", "source_key")
+    fields = readonly_fields = list_display
+    list_filter = (GoneBack,)
     moment = ""
     search_help_text = _(
         "A whole email address, or a whole id: customer, invoice, Checkout session or payment."
@@ -81,22 +105,20 @@ class PaymentAdmin(BookList):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Payment]:
         """With the customer's email address, through what the payment paid for."""
-        email = "account__user__email"
-        lots = CreditLot.objects.filter(source_key=OuterRef("source_key"))
-        first = Concat(OuterRef("source_key"), Value(":1"))
-        tokens = RetailToken.objects.filter(source_key=first)
         found: QuerySet[Payment] = super().get_queryset(request)
-        return found.annotate(
-            customer=Coalesce(
-                Subquery(lots.values(email)[:1]),
-                Subquery(tokens.values(email)[:1]),
-                output_field=CharField(),
-            )
-        )
+        return found.annotate(customer=self._of_bought("account__user__email"))
 
     @admin.display(description=_("customer"))
     def email(self, payment: Any) -> str:
-        return payment.customer or ""
+        return str(payment.customer)
+
+    @admin.display(description=_("refunded"))
+    def gone_back(self, payment: Any) -> str:
+        return in_currency(payment.refunded, payment.currency) if payment.refunded else ""
+
+    @admin.display(description=_("lost in disputes"))
+    def in_dispute(self, payment: Any) -> str:
+        return in_currency(payment.lost, payment.currency) if payment.lost else ""
 
     def find(self, word: str) -> Q:
         if (account_id := account_named(word)) is not None:
@@ -111,28 +133,36 @@ class PaymentAdmin(BookList):
         """The form, what it would do, and after a second click the refund."""
         if not self.has_view_permission(request):
             raise PermissionDenied
-        payment: Payment = self.row_or_404(request, object_id)
+        payment = self.row_or_404(request, object_id)
         form = RefundForm(request.POST or None, initial=self._initial(payment))
-        preview = problem = None
-        if request.method == "POST" and form.is_valid():
+        amount, preview = 0, None
+        if form.is_valid():
+            amount = form.cleaned_data["amount"]
+            seen = request.POST.get("agreed") == str(amount)  # else it was edited: look again
             try:
-                amount = form.cleaned_data["amount"]
-                if request.POST.get("confirm") == str(amount):  # else it was edited: look again
+                if seen and request.POST.get("step") == "confirm":
                     return self._confirmed(request, payment, form.cleaned_data)
                 preview = refunding.preview(payment, amount, now=timezone.now())
             except refunding.NotRefundable as error:
-                problem = str(error)
+                form.add_error(None, str(error))
                 form.data = {**request.POST.dict(), "key": uuid4().hex}  # this one is refused
             except (SellingUnavailable, services.IdempotencyConflict) as error:
-                problem = str(error)
-        return self._page(request, payment, form, preview=preview, problem=problem)
+                form.add_error(None, str(error))
+        look = ("preview", gettext("Show what it would do"))
+        return self.form_page(
+            request,
+            form,
+            title=gettext("Refund"),
+            intro=self._intro(payment),
+            lines=preview and _outlook(preview, in_currency(amount, payment.currency)),
+            agreed=preview and amount,
+            buttons=[("confirm", gettext("Refund now")), look] if preview else [look],
+        )
 
     def _initial(self, payment: Payment) -> dict[str, Any]:
         return {"key": uuid4().hex, "amount": refunding.left_of(payment, now=timezone.now())}
 
-    def _confirmed(
-        self, request: HttpRequest, payment: Payment, said: dict[str, Any]
-    ) -> HttpResponse:
+    def _confirmed(self, request: HttpRequest, payment: Any, said: dict[str, Any]) -> HttpResponse:
         asked = refunding.refund(
             payment_id=payment.pk,
             amount=said["amount"],
@@ -143,26 +173,51 @@ class PaymentAdmin(BookList):
         )
         self.message_user(
             request,
-            _("Stripe refunds %(amount)d (%(id)s). The credits follow with its event.")
-            % {"amount": asked.amount, "id": asked.refund_id},
+            _("Stripe refunds %(amount)s (%(id)s). The credits follow with its event.")
+            % {"amount": in_currency(asked.amount, payment.currency), "id": asked.refund_id},
             messages.SUCCESS,
         )
         return redirect("admin:credits_payment_change", payment.pk)
 
-    def _page(
-        self, request: HttpRequest, payment: Payment, form: RefundForm, **more: Any
-    ) -> TemplateResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("Refund"),
-            "opts": self.opts,
-            "original": payment,
-            "purchase": next(iter(described([payment])), None),
-            "left": refunding.left_of(payment, now=timezone.now()),
-            "form": form,
-            **more,
+    def _intro(self, payment: Any) -> str:
+        left = refunding.left_of(payment, now=timezone.now())
+        words = gettext("%(left)s can be refunded. %(id)s, %(key)s") % {
+            "left": in_currency(left, payment.currency),
+            "id": payment.payment_intent,
+            "key": payment.source_key,
         }
-        return TemplateResponse(request, "admin/credits/payment/refund.html", context)
+        for one in described([payment]):
+            bought = gettext("%(what)s, bought by %(who)s on %(day)s for %(amount)s.") % {
+                "what": one.words,
+                "who": one.bought.account.user,
+                "day": f"{one.bought_at:%Y-%m-%d}",
+                "amount": one.paid,
+            }
+            words = f"{bought} {words}"
+        return words
+
+
+def in_currency(amount: int, currency: str) -> str:
+    """As money; in minor units while nothing is booked that tells the currency."""
+    return money(amount, currency) if currency else gettext("%d minor units") % amount
+
+
+def _outlook(preview: refunding.Preview, amount: str) -> Iterator[str]:
+    """What the refund would do, a sentence a line."""
+    taken = f"{preview.taken:,}"
+    yield ngettext(
+        "Refunding %(amount)s would take back %(taken)s credit.",
+        "Refunding %(amount)s would take back %(taken)s credits.",
+        preview.taken,
+    ) % {"amount": amount, "taken": taken}
+    if preview.owed:
+        yield gettext("It would leave %s credits owed, because they are spent.") % (
+            f"{preview.owed:,}"
+        )
+    if preview.tokens or preview.tokens_used:
+        yield gettext(
+            "It would revoke %(tokens)d single generations (%(used)d are used and stay used)."
+        ) % {"tokens": preview.tokens, "used": preview.tokens_used}
 
 
 def _bought_by(account_id: int) -> list[str]:
@@ -173,8 +228,10 @@ def _bought_by(account_id: int) -> list[str]:
 
 
 @admin.register(Refund)
-class RefundAdmin(BookList):
-    list_display = ("refund_id", "payment", "amount", "made_at", "failed_at")
+class RefundAdmin(InMoney):
+    source_key = "payment__source_key"
+    list_display = ("refund_id", "payment", "in_money", "made_at", "failed_at")
+    fields = readonly_fields = list_display
     list_select_related = ("payment",)
     moment = ""
     search_help_text = _("A whole refund or payment.")
@@ -184,10 +241,12 @@ class RefundAdmin(BookList):
 
 
 @admin.register(RefundRequest)
-class RefundRequestAdmin(BookList):
+class RefundRequestAdmin(InMoney):
     """Who asked for which refund, and why."""
 
-    list_display = ("created_at", "payment", "amount", "actor", "reason", "refund_id", "refusal")
+    source_key = "payment__source_key"
+    list_display = ("created_at", "payment", "in_money", "actor", "reason", "refund_id", "refusal")
+    fields = readonly_fields = (*list_display, "key")
     list_select_related = ("payment",)
     moment = ""
     search_help_text = _("A whole refund, payment, or who asked.")

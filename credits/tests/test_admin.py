@@ -37,7 +37,8 @@ class TestEveryBook:
     def test_is_listed_and_searched(self, staff, busy_account, model):
         url = reverse(f"admin:credits_{model}_changelist")
         assert staff.get(url).status_code == 200
-        assert staff.get(url, {"q": str(busy_account.pk)}).status_code == 200
+        found = staff.get(url, {"q": str(busy_account.pk)}, follow=True)
+        assert found.status_code == 200
 
     def test_opens_read_only(self, staff, busy_account, model):
         from django.apps import apps
@@ -75,7 +76,8 @@ class TestTheInbox:
 
     def test_says_why_an_event_has_failed(self, staff, event):
         listing = staff.get(reverse("admin:credits_inboxevent_changelist"), {"state": "failed"})
-        assert b"Unreadable: The invoice has no customer." in listing.content
+        assert b"The invoice has no customer." in listing.content
+        assert b"Unreadable" not in listing.content, "a name for programmers"
 
     def test_is_searched_by_event_and_object(self, staff, event):
         url = reverse("admin:credits_inboxevent_changelist")

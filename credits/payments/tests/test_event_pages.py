@@ -70,6 +70,13 @@ class TestThePage:
         html = staff.get(page("change", pack)).content.decode()
         assert "Traceback\n  one\nValueError: &lt;two&gt;" in html
 
+    def test_says_in_words_what_a_dry_run_failed_at(self, staff, stored):
+        session = stripe.session("1", offer="pack-50", amount_total=None)
+        shown = staff.get(page("try_out", stored("checkout.session.completed", session)))
+        sentence, *_, traceback = shown.context["lines"]
+        assert sentence == "Failed: The checkout.session has no number amount_total."
+        assert "Unreadable: The checkout.session" in traceback
+
     def test_shows_the_body_to_those_who_may_see_it(self, staff, pack, settings):
         assert "metadata" not in staff.get(page("change", pack)).content.decode()
         user = get_user_model().objects.get(email="ann@example.com")

@@ -192,22 +192,22 @@ class TestThePages:
         client.force_login(user)
 
     def test_show_what_it_would_do_and_then_do_it(self, form, stripe_api):
-        shown = form(preview="").content.decode()
+        shown = form(step="preview").content.decode()
         assert "take back 20 credits" in shown and not stripe_api.asked(REFUNDS)
         for _ in range(2):  # the back button
-            assert form(confirm="200").status_code == 302
+            assert form(step="confirm", agreed="200").status_code == 302
         assert stripe_api.refundable["pi_cs_1"] == 300
         assert RefundRequest.objects.get().actor == "staff@example.com"
 
     def test_do_nothing_with_an_amount_that_was_not_looked_at(self, form, stripe_api):
-        assert form(confirm="200", amount=300).status_code == 200
+        assert form(step="confirm", agreed="200", amount=300).status_code == 200
         assert not stripe_api.asked(REFUNDS)
 
     def test_say_what_is_wrong(self, form, stripe_api):
-        assert b"from 1 to 500" in form(amount=501, preview="").content
-        assert form(amount="x", preview="").status_code == 200
+        assert b"from 1 to 500" in form(amount=501, step="preview").content
+        assert form(amount="x", step="preview").status_code == 400
         stripe_api.out_of_order = True
-        assert b"not available" in form(confirm="200").content
+        assert b"not available" in form(step="confirm", agreed="200").content
 
     def test_need_the_permission(self, client, payment):
         self.sign_in(client, "view_payment")
@@ -222,6 +222,11 @@ class TestThePages:
         for term in (email, "cus_1", "cs_1", "checkout:cs_1", "pi_cs_1"):
             found = client.get(address, {"q": term}).context["cl"].queryset
             assert [row.customer for row in found] == [email], term
+        assert b"$5.00" in client.get(address).content
+        assert (
+            b"$5.00"
+            in client.get(reverse("admin:credits_payment_change", args=[payment.pk])).content
+        )
         assert not client.get(address, {"q": "cus_2"}).context["cl"].queryset
         for back, count in [("nothing", 1), ("part", 0), ("all", 0), ("dispute", 0), ("x", 1)]:
             found = client.get(address, {"back": back})

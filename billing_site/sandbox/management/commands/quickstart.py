@@ -63,8 +63,7 @@ class Command(BaseCommand):
             )
         self._line(
             f"\n  {address}          sign in as {demo.CUSTOMER.email}, password {demo.PASSWORD}"
-            f"\n  {address}/admin/   sign in as {demo.STAFF.email}, password {demo.PASSWORD},"
-            f"\n  or, to ask for an adjustment and to approve it, as {demo.SUPPORT_PERSON.email}"
-            f" and {demo.BILLING_PERSON.email}"
+            f"\n  {address}/admin/   sign in as {demo.STAFF.email}, password {demo.PASSWORD}"
+            f"\n  or as {demo.SUPPORT.email} or {demo.BILLING.email}, with the same password"
             f"\n  Data is kept in {settings.VAR_DIR.name}/. Ctrl-C stops everything.\n"
         )
