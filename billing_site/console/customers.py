@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from typing import Any
-from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -10,16 +9,15 @@ from django.utils.translation import gettext_lazy
 
 from billing_site.accounts.services import users_of_key
 from credits.models import Account
-from credits.staff.finding import FINDERS
+from credits.staff.search import ACCOUNT_FINDERS, uuid_in
 from credits.staff.timeline import SOURCES, Source, Told
 from generation.models import Generation
 
 
 def _by_generation(term: str) -> Iterable[int]:
     """A generation's id, also as the books write it: generation:<id>."""
-    try:
-        wanted = UUID(term.removeprefix("generation:"))
-    except ValueError:
+    wanted = uuid_in(term)
+    if wanted is None:
         return []
     return Generation.objects.filter(pk=wanted).values_list("account_id", flat=True)
 
@@ -42,5 +40,5 @@ def _tell(generation: Generation) -> Told:
     return Told(f"{words}, {generation.pk}", _("for %s") % price)
 
 
-FINDERS += [_by_generation, _by_api_key]
+ACCOUNT_FINDERS += [_by_generation, _by_api_key]
 SOURCES.insert(1, Source("generations", gettext_lazy("Generations"), _rows, _tell, at="created_at"))

@@ -22,8 +22,8 @@ from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
-from credits.staff.finding import accounts_named
 from credits.staff.purchases import purchases_of
+from credits.staff.search import accounts_named
 
 PURCHASES_SHOWN = 100
 _grouped = partial(number_format, force_grouping=True)  # 1,250

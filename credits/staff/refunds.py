@@ -74,7 +74,8 @@ class InMoney(BookList):
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request)
-        return found.annotate(currency=self._of_bought("currency"))
+        priced: QuerySet[Any] = found.annotate(currency=self._of_bought("currency"))
+        return priced
 
     def _of_bought(self, name: str) -> Coalesce:
         lots = CreditLot.objects.filter(source_key=OuterRef(self.source_key))

@@ -1,6 +1,6 @@
 """What a word that staff searches for names. Every look-up is by one whole value with an index."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
@@ -9,18 +9,24 @@ from django.db.models import Q
 from credits.models import (
     SEQUENCE_BITS,
     Account,
+    CheckoutStart,
     CreditLot,
     InboxEvent,
     Payment,
+    RetailToken,
+    Subscription,
     account_id_of,
 )
 from credits.payments.purchases import MOST_PIECES
 
 MOST_BIGINT = 2**63 - 1
 MOST_EVENTS = 50  # about one object of Stripe
+LONGEST = 255  # of what is stored
 
 # Who makes holds says here which one a word names: the money core does not know their work.
 HOLD_FINDERS: list[Callable[[str], int | None]] = []
+# Likewise the accounts of what credits does not know: generations, API keys.
+ACCOUNT_FINDERS: list[Callable[[str], Iterable[int]]] = []
 
 
 def account_named(word: str) -> int | None:
@@ -36,6 +42,37 @@ def account_named(word: str) -> int | None:
     else:
         return None
     return found.values_list("pk", flat=True).first() or 0  # an account that does not exist
+
+
+def accounts_named(word: str) -> set[int]:
+    """The accounts behind anything that a customer, Stripe or a log can name, whole."""
+    word = word.strip()
+    if not word or len(word) > LONGEST or "\0" in word:
+        return set()
+    if account_id := account_named(word):
+        return {account_id}
+    found = {*_owners_of_purchase(word), *_owners_at_stripe(word)}
+    found.update(*(finder(word) for finder in ACCOUNT_FINDERS))
+    return {account_id for account_id in found if account_id is not None}
+
+
+def _owners_of_purchase(word: str) -> Iterable[int]:
+    sources = purchases_named(word)
+    lots = CreditLot.objects.filter(source_key__in=sources)
+    yield from lots.values_list("account_id", flat=True)
+    tokens = RetailToken.objects.filter(source_key__in=tokens_of(sources))
+    yield from tokens.values_list("account_id", flat=True)
+
+
+def _owners_at_stripe(word: str) -> Iterable[int | None]:
+    """Of a subscription, a session that was not paid, or whatever an event told about."""
+    for rows in (
+        Subscription.objects.filter(subscription_id=word),
+        CheckoutStart.objects.filter(session_id=word),
+        InboxEvent.objects.filter(object_id=word),
+        InboxEvent.objects.filter(event_id=word),
+    ):
+        yield from rows.values_list("account_id", flat=True)[:MOST_EVENTS]
 
 
 def row_named(word: str) -> int | None:
