@@ -273,7 +273,7 @@ def deletes_the_account(life: Life) -> None:
     life.opens("/accounts/login/")
     life.page.get_by_label("Email").fill(EMAIL)
     life.page.get_by_label("Password").fill(PASSWORD)
-    life.presses("Sign In")
+    life.presses("Sign in")
     life.reads("not correct")
 
 
