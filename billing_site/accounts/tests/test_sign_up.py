@@ -88,7 +88,7 @@ class TestSignIn:
     def test_an_inactive_user_gets_a_page_that_says_so(self, client: Client) -> None:
         new_user(is_active=False)
         response = sign_in(client)
-        assert "This account is inactive." in text(client.get(response.headers["Location"]))
+        assert "This account is closed" in text(client.get(response.headers["Location"]))
 
     def test_too_many_attempts_are_429(self, client: Client) -> None:
         answers = [sign_in(client, "wrong") for _ in range(31)]
