@@ -96,7 +96,7 @@ class Life:
         assert does_not_scroll_sideways(self.page), address
 
     def presses(self, name: str) -> None:
-        self.page.get_by_role("main").get_by_role("button", name=name).click()
+        self.page.get_by_role("main").get_by_role("button", name=name).first.click()
 
     def follows(self, name: str) -> None:
         self.page.get_by_role("main").get_by_role("link", name=name).click()
