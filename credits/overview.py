@@ -7,8 +7,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from credits import queries
-from credits.models import Account, Offer, Pool, Subscription
-from credits.payments import portal
+from credits.models import Account, Pool
+from credits.payments.plan_state import PlanState, plan_state
 
 DAYS_SHOWN = 30
 DAY = timedelta(days=1)
@@ -76,8 +76,7 @@ class Overview:
     pools: list[PoolPart]
     usage: Usage
     runway: Runway | None
-    subscription: Subscription | None
-    plan: Offer | None
+    plan: PlanState | None
 
 
 def overview(account: Account, *, now: datetime) -> Overview:
@@ -85,7 +84,6 @@ def overview(account: Account, *, now: datetime) -> Overview:
     balance = queries.balance(account_id=account.pk, now=now)
     ends = queries.expiries(account_id=account.pk, now=now)
     usage = _usage(account.pk, now)
-    subscription = portal.live_subscription(account_id=account.pk)
     return Overview(
         account=account,
         balance=balance,
@@ -93,8 +91,7 @@ def overview(account: Account, *, now: datetime) -> Overview:
         pools=_pool_parts(balance, ends),
         usage=usage,
         runway=_runway(balance, ends, usage, now),
-        subscription=subscription,
-        plan=_plan(subscription),
+        plan=plan_state(account_id=account.pk, now=now),
     )
 
 
@@ -158,9 +155,3 @@ def _runway(
     if at is None:
         return None
     return Runway(at, far=at > now + queries.FAR_AWAY, soon=at < now + SOON)
-
-
-def _plan(subscription: Subscription | None) -> Offer | None:
-    if subscription is None or not subscription.price_id:
-        return None
-    return Offer.objects.filter(stripe_price_id=subscription.price_id).first()

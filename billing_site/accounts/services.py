@@ -44,7 +44,10 @@ def create_api_key(*, user: User, name: str, now: datetime, staff: str = "") -> 
         User.objects.select_for_update().get(pk=user.pk)
         active = ApiKey.objects.filter(user=user, revoked_at=None)
         if active.filter(name=name).exists():
-            raise ApiKeyNameTaken(_("You already have a key named “%s”.") % name)
+            raise ApiKeyNameTaken(
+                _("You already have a key named “%s”. If you did not copy it, revoke it first.")
+                % name
+            )
         if active.count() >= MAX_KEYS:
             raise TooManyApiKeys(_("You have %d keys: revoke one first.") % MAX_KEYS)
         key = ApiKey.objects.create(

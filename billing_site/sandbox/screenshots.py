@@ -161,5 +161,5 @@ def _sign_in(page: "Page", person: demo.Person, path: str) -> None:
     page.goto(f"/accounts/login/?next={path}")
     page.get_by_label("Email").fill(person.email)
     page.get_by_label("Password").fill(demo.PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign In").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
     page.wait_for_url(f"**{path}")

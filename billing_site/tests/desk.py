@@ -29,7 +29,7 @@ class Desk:
         self.page.goto(f"/accounts/login/?next={to}")
         self.types("Email", email)
         self.types("Password", demo.PASSWORD)
-        self.presses("Sign In", within="main")
+        self.presses("Sign in", within="main")
 
     def looks_up(self, term: str) -> None:
         """The customer's page, from anywhere: a search that finds one leads there."""

@@ -50,8 +50,8 @@ def sign_up(page: Page) -> None:
     page.get_by_role("main").get_by_role("link", name="Sign up").click()
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password", exact=True).fill(PASSWORD)
-    page.get_by_role("button", name="Sign Up").click()
-    expect(page.get_by_role("heading", name="Enter Email Verification Code")).to_be_visible()
+    page.get_by_role("button", name="Sign up").click()
+    expect(page.get_by_role("heading", name="Enter email verification code")).to_be_visible()
     code = re.search(r"^\s*([A-Z0-9-]{6,12})\s*$", mail.outbox[-1].body, re.M)
     assert code, mail.outbox[-1].body
     page.get_by_label("Code").fill(code[1])

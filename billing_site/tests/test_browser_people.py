@@ -33,7 +33,7 @@ def sign_in(page: Page) -> None:
     page.goto("/accounts/login/")
     page.get_by_label("Email").fill(EMAIL)
     page.get_by_label("Password").fill(PASSWORD)
-    page.get_by_role("main").get_by_role("button", name="Sign In").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
 
 
 def set_up_second_factor(page: Page) -> str:
@@ -78,7 +78,7 @@ def test_a_person_sets_up_a_second_factor_signs_in_with_it_and_leaves(
     sign_out(page)
     sign_in(page)
     page.get_by_label("Code").fill(code(secret, steps=1))
-    page.get_by_role("main").get_by_role("button", name="Sign In").click()
+    page.get_by_role("main").get_by_role("button", name="Sign in").click()
     expect(page.locator("#available")).to_have_text("0")
     leave(page)
     assert User.objects.get().erased_at is not None

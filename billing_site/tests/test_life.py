@@ -96,7 +96,7 @@ class Life:
         assert does_not_scroll_sideways(self.page), address
 
     def presses(self, name: str) -> None:
-        self.page.get_by_role("main").get_by_role("button", name=name).click()
+        self.page.get_by_role("main").get_by_role("button", name=name).first.click()
 
     def follows(self, name: str) -> None:
         self.page.get_by_role("main").get_by_role("link", name=name).click()
@@ -273,7 +273,7 @@ def deletes_the_account(life: Life) -> None:
     life.opens("/accounts/login/")
     life.page.get_by_label("Email").fill(EMAIL)
     life.page.get_by_label("Password").fill(PASSWORD)
-    life.presses("Sign In")
+    life.presses("Sign in")
     life.reads("not correct")
 
 

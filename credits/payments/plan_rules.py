@@ -54,7 +54,7 @@ class PaymentDue(PlanRefused):
 
     def __init__(self) -> None:
         super().__init__(
-            "The last payment for your plan failed. Pay it under “Card and invoices” first."
+            "The last payment for your plan failed. Pay it under “Fix the payment” first."
         )
 
 

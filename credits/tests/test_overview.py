@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from credits import queries
-from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, Subscription
+from credits.models import Account, CreditLot, Hold, LedgerEntry, Offer, PlanSchedule, Subscription
 from credits.overview import BAR, DAYS_SHOWN, overview
 from credits.services import Direction
 from credits.tests.pages import client_of, html, text
@@ -180,6 +180,21 @@ class TestPlan:
     def test_says_what_else_may_be(self, customer, monkeypatch, fields, sentence):
         subscribe(customer, **fields)
         assert sentence in page_of(customer, monkeypatch)
+
+    def test_says_what_it_changes_to(self, customer, monkeypatch):
+        subscribe(customer)
+        Offer.objects.create(
+            slug="small", name="Small", kind="plan", credits=20, amount=900, currency="usd",
+            interval="month", stripe_price_id="price_small",
+        )  # fmt: skip
+        PlanSchedule.objects.create(
+            account_id=customer.account_id, schedule_id="sched_1", subscription_id="sub_1",
+            active=True, price_id="price_small", begins_at=customer.in_days(9), as_of=customer.now,
+        )  # fmt: skip
+        page = page_of(customer, monkeypatch)
+        assert "Pro plan Changing" in page
+        assert "19 Mar 2026 to Small: 20 new credits for $9.00 once it is paid." in page
+        assert "Renews on" not in page
 
 
 class TestBanners:

@@ -171,7 +171,9 @@ class TestPage:
     def test_sent_twice_makes_one_key(self, client: Client) -> None:
         client.post(PAGE, {"name": "shop"})
         answer = client.post(PAGE, {"name": "shop"})
-        assert "You already have a key named “shop”." in text(answer, status=422)
+        assert "a key named “shop”. If you did not copy it, revoke it first." in text(
+            answer, status=422
+        )
         assert ApiKey.objects.count() == 1
 
     @pytest.mark.parametrize("name", ["", "   ", "x" * 81, "a\0b"])
