@@ -1,7 +1,7 @@
 """Payments for staff: found by whatever a customer can name, and refunded with a reason."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 from uuid import uuid4
 
 from django import forms
@@ -97,7 +97,7 @@ class InMoney(BookList):
 class PaymentAdmin(InMoney):
     list_display = ("payment_intent", "email", "in_money", "gone_back", "in_dispute", "source_key")
     fields = readonly_fields = list_display
-    list_filter = (GoneBack,)
+    list_filter: ClassVar[list[type[admin.SimpleListFilter]]] = [GoneBack]
     moment = ""
     search_help_text = _(
         "A whole email address, or a whole id: customer, invoice, Checkout session or payment."
