@@ -34,9 +34,8 @@ class GenerationAdmin(BookList):
     readonly_fields = ("customer",)
     search_help_text = _("A whole email, account, customer, generation or idempotency key.")
 
-    def find(self, word: str) -> Q:
-        account_id = search.account_named(word)
-        return named(word) if account_id is None else Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
+        return named(word)
 
 
 def named(word: str) -> Q:

@@ -33,9 +33,7 @@ class CreditLotAdmin(WithLines):
     readonly_fields = ("customer", "lines")
     search_help_text = _("A whole email, account, customer, invoice, session, payment or source.")
 
-    def find(self, word: str) -> Q:
-        if (account_id := search.account_named(word)) is not None:
-            return Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
         if row_id := search.row_named(word):
             return Q(pk=row_id)
         return Q(source_key__in=search.purchases_named(word))
@@ -50,9 +48,11 @@ class HoldAdmin(WithLines):
 
     def find(self, word: str) -> Q:
         account, _space, key = word.partition(" ")
-        if (account_id := search.account_named(account)) is not None:
-            whose = Q(account_id=account_id)
-            return whose & Q(idempotency_key=key) if key else whose
+        if key and (account_id := search.account_named(account)) is not None:
+            return Q(account_id=account_id, idempotency_key=key)
+        return super().find(word)
+
+    def find_named(self, word: str) -> Q:
         return Q(pk=search.row_named(word) or search.hold_named(word) or 0)
 
 
@@ -86,9 +86,7 @@ class RetailTokenAdmin(BookList):
     readonly_fields = ("customer",)
     search_help_text = _("A whole email, account, customer, session, payment or generation.")
 
-    def find(self, word: str) -> Q:
-        if (account_id := search.account_named(word)) is not None:
-            return Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
         if generation := search.uuid_in(word):
             return Q(generation_reference=f"generation:{generation}")
         return Q(source_key__in=search.tokens_of(search.purchases_named(word)))

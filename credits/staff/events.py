@@ -26,7 +26,6 @@ from credits.payments.rules import RULES
 from credits.staff.base import StaffForm, actor_of
 from credits.staff.links import at_stripe, link_to_list, link_to_row
 from credits.staff.lists import BookList, Days
-from credits.staff.search import account_named
 
 State = InboxEvent.State
 AT_ONCE = 200  # events of one click; each takes milliseconds
@@ -115,10 +114,8 @@ class InboxEventAdmin(BookList):
     actions = ("retry_all", "mirror_all")
     actions_detail = ("try_out", "retry", "ignore", "mirror_again")
 
-    def find(self, word: str) -> Q:
-        account_id = account_named(word)
-        named = Q(event_id=word) | Q(object_id=word)
-        return named if account_id is None else Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
+        return Q(event_id=word) | Q(object_id=word)
 
     # The list ---------------------------------------------------------------------------------
 
@@ -191,6 +188,15 @@ class InboxEventAdmin(BookList):
         return _block(json.dumps(json.loads(event.body), indent=2, ensure_ascii=False))
 
     # What can be done -------------------------------------------------------------------------
+
+    def get_object(
+        self, request: HttpRequest, object_id: str, from_field: str | None = None
+    ) -> InboxEvent | None:
+        """Read once in a request: the page asks for it, and so does each permission."""
+        read: dict[str, InboxEvent | None] = vars(request).setdefault("events_read", {})
+        if object_id not in read:
+            read[object_id] = super().get_object(request, object_id, from_field)
+        return read[object_id]
 
     def has_decide_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         """Of settled events there is nothing to decide."""

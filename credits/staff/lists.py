@@ -165,8 +165,17 @@ class BookList(ReadOnlyAdmin):
         return (f"-{self.moment}", "-pk") if self.moment else ("-pk",)
 
     def find(self, word: str) -> Q:
+        """The rows of the account that a word names, or else those that it names otherwise."""
+        account_id = account_named(word)
+        return self.find_named(word) if account_id is None else self.find_of(account_id)
+
+    def find_of(self, account_id: int) -> Q:
+        """The rows of an account."""
+        return Q(account_id=account_id)
+
+    def find_named(self, word: str) -> Q:
         """The rows that a word names; by whole values, for which there is an index."""
-        return Q(account_id=account_named(word) or 0)
+        return Q(pk=None)
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
         return InOrder

@@ -10,7 +10,6 @@ from credits import notices
 from credits.models import Notice
 from credits.staff.base import actor_of
 from credits.staff.lists import BookList, Days
-from credits.staff.search import account_named
 
 
 @admin.register(Notice)
@@ -30,11 +29,9 @@ class NoticeAdmin(BookList):
     search_help_text = _("A whole email, account, customer, or a fact such as invoice:in_123.")
     actions = ("send_again",)
 
-    def find(self, word: str) -> Q:
-        account_id = account_named(word)
-        if account_id is None:  # with the kind there is an index
-            return Q(kind__in=Notice.Kind.values, fact_key=word)
-        return Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
+        """With the kind there is an index."""
+        return Q(kind__in=Notice.Kind.values, fact_key=word)
 
     @admin.display(description=_("error"))
     def short_error(self, notice: Notice) -> str:

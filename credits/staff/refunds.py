@@ -25,7 +25,7 @@ from credits.services.errors import MOST_PAID
 from credits.staff.base import StaffForm
 from credits.staff.lists import BookList, Days
 from credits.staff.purchases import described
-from credits.staff.search import account_named, purchases_named
+from credits.staff.search import purchases_named
 
 
 class RefundForm(StaffForm):
@@ -121,9 +121,10 @@ class PaymentAdmin(InMoney):
     def in_dispute(self, payment: Any) -> str:
         return in_currency(payment.lost, payment.currency) if payment.lost else ""
 
-    def find(self, word: str) -> Q:
-        if (account_id := account_named(word)) is not None:
-            return Q(source_key__in=_bought_by(account_id))
+    def find_of(self, account_id: int) -> Q:
+        return Q(source_key__in=_bought_by(account_id))
+
+    def find_named(self, word: str) -> Q:
         return Q(payment_intent=word) | Q(source_key__in=purchases_named(word))
 
     def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
@@ -228,37 +229,35 @@ def _bought_by(account_id: int) -> list[str]:
     return [*lots, *{key.rpartition(":")[0] for key in tokens}]
 
 
-@admin.register(Refund)
-class RefundAdmin(InMoney):
+class OfPayments(InMoney):
+    """A list about payments, found by the payment or by the refund."""
+
     source_key = "payment__source_key"
-    list_display = ("refund_id", "payment", "in_money", "made_at", "failed_at")
-    fields = readonly_fields = list_display
     list_select_related = ("payment",)
     moment = ""
     search_help_text = _("A whole refund or payment.")
 
     def find(self, word: str) -> Q:
-        return Q(refund_id=word) | Q(payment_id__in=_payments_named(word))
+        paid = Payment.objects.filter(payment_intent=word).values_list("pk", flat=True)
+        return Q(refund_id=word) | Q(payment_id__in=list(paid))
+
+
+@admin.register(Refund)
+class RefundAdmin(OfPayments):
+    list_display = ("refund_id", "payment", "in_money", "made_at", "failed_at")
+    fields = readonly_fields = list_display
 
 
 @admin.register(RefundRequest)
-class RefundRequestAdmin(InMoney):
+class RefundRequestAdmin(OfPayments):
     """Who asked for which refund, and why."""
 
-    source_key = "payment__source_key"
     list_display = ("created_at", "payment", "in_money", "actor", "reason", "refund_id", "refusal")
     fields = readonly_fields = (*list_display, "key")
-    list_select_related = ("payment",)
-    moment = ""
     search_help_text = _("A whole refund, payment, or who asked.")
 
     def find(self, word: str) -> Q:
-        asked = Q(refund_id=word) | Q(actor=word)
-        return asked | Q(payment_id__in=_payments_named(word))
-
-
-def _payments_named(word: str) -> list[int]:
-    return list(Payment.objects.filter(payment_intent=word).values_list("pk", flat=True))
+        return super().find(word) | Q(actor=word)
 
 
 @admin.register(CheckoutStart)
@@ -269,6 +268,5 @@ class CheckoutStartAdmin(BookList):
     list_filter = (Days,)
     search_help_text = _("A whole email address, account, customer or session.")
 
-    def find(self, word: str) -> Q:
-        account_id = account_named(word)
-        return Q(session_id=word) if account_id is None else Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
+        return Q(session_id=word)

@@ -6,7 +6,6 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import PlanClick, PlanSchedule, Subscription
 from credits.staff.lists import BookList
-from credits.staff.search import account_named
 
 
 @admin.register(Subscription)
@@ -16,9 +15,8 @@ class SubscriptionAdmin(BookList):
     moment = ""
     search_help_text = _("A whole email address, account, customer or subscription.")
 
-    def find(self, word: str) -> Q:
-        account_id = account_named(word)
-        return Q(subscription_id=word) if account_id is None else Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
+        return Q(subscription_id=word)
 
 
 @admin.register(PlanSchedule)
@@ -28,9 +26,7 @@ class PlanScheduleAdmin(BookList):
     moment = ""
     search_help_text = _("A whole email address, account, customer, schedule or subscription.")
 
-    def find(self, word: str) -> Q:
-        if (account_id := account_named(word)) is not None:
-            return Q(account_id=account_id)
+    def find_named(self, word: str) -> Q:
         known = Subscription.objects.filter(subscription_id=word).first()
         found = Q(schedule_id=word)
         return found | Q(account_id=known.account_id, subscription_id=word) if known else found

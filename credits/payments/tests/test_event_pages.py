@@ -5,7 +5,9 @@ from datetime import timedelta
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import Permission
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
@@ -82,6 +84,13 @@ class TestThePage:
         user = get_user_model().objects.get(email="ann@example.com")
         user.user_permissions.add(Permission.objects.get(codename="view_event_body"))
         assert "&quot;metadata&quot;: {" in staff.get(page("change", pack)).content.decode()
+
+    def test_reads_the_event_once_whatever_asks_for_it(self, staff, pack):
+        quoted = connection.ops.quote_name("credits_inboxevent")
+        with CaptureQueriesContext(connection) as queries:
+            staff.get(page("change", pack))
+        of_event = [one["sql"] for one in queries if "FROM " + quoted in one["sql"]]
+        assert len(of_event) == 1
 
     def test_leads_to_stripe(self, staff, pack, settings):
         html = staff.get(page("change", pack)).content.decode()
