@@ -134,6 +134,8 @@ class CreditLot(models.Model):
             models.CheckConstraint(name="credits_lot_pool", condition=Q(pool__in=Pool.values)),
         ]
         indexes = [
+            # Also of lots that are used up: an index with `remaining` in its condition would cost
+            # every spend its HOT update (PostgreSQL), to save a sweep 40 ms of 300,000 such lots.
             models.Index(name="credits_lot_expiry", fields=["expires_at"]),
             models.Index(name="credits_lot_recent", fields=["created_at"]),
         ]
