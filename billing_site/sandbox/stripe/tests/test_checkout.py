@@ -1,5 +1,7 @@
 """Checkout as a customer sees it, and the events that tell the shop."""
 
+import re
+
 import pytest
 import stripe
 
@@ -61,7 +63,7 @@ class TestAPayment:
         visitor.press("action", "pay", card="4111 1111 1111 1111")
         assert visitor.status == 402
         assert "non test card" in visitor.text
-        assert "4111" not in state_file.read_text()
+        assert not re.search("4111 ?1111 ?1111", state_file.read_text())
 
     def test_can_be_cancelled(self, shop, visitor):
         assert f'href="{ADDRESS}/pricing"' in visitor.open(shop.session(shop.pack).url).text
