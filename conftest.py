@@ -63,11 +63,6 @@ TABLES = [
 ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The longest file first, so that nobody waits for it at the end; the others as they were."""
-    items.sort(key=lambda item: not item.path.match("payments/tests/test_order.py"))
-
-
 @pytest.fixture(autouse=True, scope="session")
 def quick_emptying() -> Iterator[None]:
     """Tests that commit empty our tables, not all 130: Django's flush takes a second a test."""
