@@ -20,6 +20,7 @@ from credits.models import (
     Redemption,
     RetailToken,
     Subscription,
+    purchase_keys,
 )
 
 Row = dict[str, Any]
@@ -32,8 +33,7 @@ def sections(*, account_id: int) -> Iterator[tuple[str, Iterator[Row]]]:
     """Each kind of row by its name; rows are read as they are asked for."""
     lots = CreditLot.objects.filter(account_id=account_id)
     tokens = RetailToken.objects.filter(account_id=account_id)
-    sources = [*lots.values_list("source_key", flat=True)]
-    sources += [key.rpartition(":")[0] for key in tokens.values_list("source_key", flat=True)]
+    sources = purchase_keys(lots, tokens)
     account = Account.objects.filter(pk=account_id)
     yield "account", rows(account, "user_id")
     yield "ledger", rows(LedgerEntry.objects.filter(account_id=account_id), "account_id")

@@ -7,11 +7,11 @@ or a bank debit that takes days, is booked nevertheless: the books say what Stri
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import F, QuerySet
+from django.db.models import F, Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from credits.models import CreditLot, Payment, RetailToken
+from credits.models import CreditLot, Payment, RetailToken, purchase_keys
 from credits.staff.refunds import PaymentAdmin
 
 
@@ -23,15 +23,12 @@ def late_payments() -> QuerySet[Payment]:
 
 def _brought_to_the_erased() -> list[str]:
     """The source keys of what was paid for since its owner had left."""
-    lots, tokens = (
-        rows.objects.filter(
-            account__user__erased_at__isnull=False,
-            created_at__gte=F("account__user__erased_at"),
-            amount_paid__gt=0,
-        ).values_list("source_key", flat=True)
-        for rows in (CreditLot, RetailToken)
+    late = Q(
+        account__user__erased_at__isnull=False,
+        created_at__gte=F("account__user__erased_at"),
+        amount_paid__gt=0,
     )
-    return [*lots, *{key.rpartition(":")[0] for key in tokens}]
+    return purchase_keys(CreditLot.objects.filter(late), RetailToken.objects.filter(late))
 
 
 class TooLate(admin.SimpleListFilter):

@@ -1,6 +1,7 @@
 """The tables of credits, a module for each kind; everything is imported from here."""
 
 from credits.models.core import (
+    FIRST_PIECE,
     SEQUENCE_BITS,
     Account,
     AccountQuerySet,
@@ -10,6 +11,7 @@ from credits.models.core import (
     Pool,
     RetailToken,
     account_id_of,
+    purchase_keys,
     row_id,
 )
 from credits.models.notices import (
@@ -44,6 +46,7 @@ from credits.models.staff import (
 )
 
 __all__ = [
+    "FIRST_PIECE",
     "SEQUENCE_BITS",
     "Account",
     "AccountQuerySet",
@@ -75,5 +78,6 @@ __all__ = [
     "Subscription",
     "TermsAreFixed",
     "account_id_of",
+    "purchase_keys",
     "row_id",
 ]

@@ -267,6 +267,20 @@ class LedgerEntry(models.Model):
         return f"{self.account_id}/{self.sequence} {self.kind} {self.amount:+d}"
 
 
+FIRST_PIECE = ":1"  # behind the source key of the purchase: of several tokens the first
+
+
+def purchase_keys(
+    lots: models.QuerySet[CreditLot], tokens: "models.QuerySet[RetailToken]"
+) -> list[str]:
+    """The source keys of the purchases that brought these; a token's ends with its piece."""
+    pieces = tokens.values_list("source_key", flat=True)
+    return [
+        *lots.values_list("source_key", flat=True),
+        *{key.rpartition(":")[0] for key in pieces},
+    ]
+
+
 class RetailToken(models.Model):
     """One payment, one successful generation, never again."""
 

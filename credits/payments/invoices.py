@@ -78,7 +78,7 @@ def _begin_period(account: Account, invoice: Invoice, facts: Facts, now: datetim
     rollover_cap = sum(plan.rollover_cap * line.quantity for line, plan in bought)
     if newest and newest.terms["period_end"] >= end.isoformat():
         late_periods.carry_over(
-            account, invoice, newest,
+            invoice, newest,
             allowance=amount, rollover_cap=rollover_cap, period_end=end, now=now,
         )  # fmt: skip
         return

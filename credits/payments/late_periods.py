@@ -11,9 +11,9 @@ Note [A period that is told late]
 
 from datetime import datetime
 
-from credits import services
-from credits.models import Account, CreditLot, Offer, Pool
+from credits.models import CreditLot, Offer, Pool
 from credits.payments.outcomes import Ignore
+from credits.payments.prorations import add_to
 from credits.payments.readers import Invoice
 from credits.services.grants import ROLLOVER
 
@@ -21,7 +21,6 @@ CARRIED_INTO = "carried_into"  # in the terms of such a lot: the newer period's 
 
 
 def carry_over(
-    account: Account,
     invoice: Invoice,
     newest: CreditLot,
     *,
@@ -36,22 +35,8 @@ def carry_over(
     missing = min(_cap(newest), allowance + before) - carried
     if missing <= 0 or not _is_next(newest, period_end) or _has_ended(newest, now):
         raise Ignore("A later period has already been granted.")
-    services.grant(
-        account_id=account.pk,
-        pool=Pool.SUBSCRIPTION,
-        amount=missing,
-        source_key=invoice.key,
-        expires_at=newest.expires_at,
-        amount_paid=invoice.amount_paid,
-        currency=invoice.currency,
-        terms={
-            "subscription": invoice.subscription_id,
-            "name": newest.terms["name"],
-            CARRIED_INTO: newest.source_key,
-        },
-        now=now,
-        actor="stripe",
-    )
+    carried_into = {CARRIED_INTO: newest.source_key}
+    add_to(newest, invoice, missing, now, name=newest.terms["name"], **carried_into)
 
 
 def _carried_into(newest: CreditLot) -> int:

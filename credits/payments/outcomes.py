@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from credits.models import Account, Offer
 from credits.payments.readers import Object
@@ -56,7 +56,7 @@ def unlinked(customer_id: str) -> Wait:
     return Wait(f"No account is linked to customer {customer_id}: manage.py link_customer.")
 
 
-def terms_of(offer: Offer, **more: str | bool) -> dict[str, str | int]:
+def terms_of(offer: Offer, **more: Any) -> dict[str, Any]:
     """The offer as it is now, to be kept with what was bought."""
     return {
         "slug": offer.slug,

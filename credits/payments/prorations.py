@@ -41,24 +41,29 @@ def change_plan(account: Account, invoice: Invoice, facts: Facts, now: datetime)
     has = _plans_after(current, invoice, facts)
     gained = difference(invoice.lines, facts.plans, period=length_of(current))
     if gained > 0:
-        services.grant(
-            account_id=account.pk,
-            pool=Pool.SUBSCRIPTION,
-            amount=gained,
-            source_key=invoice.key,
-            expires_at=running.expires_at,
-            amount_paid=invoice.amount_paid,
-            currency=invoice.currency,
-            terms={"subscription": invoice.subscription_id, "name": changed[-1][1].name},
-            now=now,
-            actor="stripe",
-        )
+        add_to(running, invoice, gained, now, name=changed[-1][1].name)
     elif gained < 0:
         gained = -_take_unspent(account, -gained, invoice.key, now)
     counted = [*current.terms.get(COUNTED, []), invoice.key]
     current.terms |= {COUNTED: counted, HAS: has}
     CreditLot.objects.filter(pk=current.pk).update(terms=current.terms)
     tell.plan_changed(account, invoice, changed[-1][1], gained, now)
+
+
+def add_to(period: CreditLot, invoice: Invoice, amount: int, now: datetime, **terms: str) -> None:
+    """More credits of the subscription, which end with this period."""
+    services.grant(
+        account_id=period.account_id,
+        pool=Pool.SUBSCRIPTION,
+        amount=amount,
+        source_key=invoice.key,
+        expires_at=period.expires_at,
+        amount_paid=invoice.amount_paid,
+        currency=invoice.currency,
+        terms={"subscription": invoice.subscription_id, **terms},
+        now=now,
+        actor="stripe",
+    )
 
 
 def plans_of(bought: list[PlanLine]) -> dict[str, int]:

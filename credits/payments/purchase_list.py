@@ -14,12 +14,11 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from credits.explanations import bought_words
-from credits.models import CreditLot, InboxEvent, RetailToken
+from credits.models import FIRST_PIECE, CreditLot, InboxEvent, RetailToken
 from credits.payments.purchases import payment_key
 from credits.payments.readers import Object, number, payment_intents, text
 
 PER_PAGE = 20
-FIRST_PIECE = ":1"  # of several tokens bought at once: the one that stands for all
 State = RetailToken.State
 
 

@@ -12,7 +12,15 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 from credits import queries, services
-from credits.models import Account, CreditLot, LedgerEntry, Offer, Payment, RetailToken
+from credits.models import (
+    Account,
+    CreditLot,
+    LedgerEntry,
+    Offer,
+    Payment,
+    RetailToken,
+    purchase_keys,
+)
 from credits.payments import refunding, rules
 from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.plan_state import PlanState, plan_state
@@ -75,10 +83,10 @@ def rehearse(
 def payments_of(account_id: int, *, most: int) -> list[Payment]:
     """The newest payments of the account's purchases."""
     paid = {"account_id": account_id, "amount_paid__gt": 0}
-    lots = CreditLot.objects.filter(**paid).order_by("-id").values_list("source_key", flat=True)
+    lots = CreditLot.objects.filter(**paid).order_by("-id")
     tokens = RetailToken.objects.filter(**paid).order_by("-id")
-    keys = {key.rpartition(":")[0] for key in tokens.values_list("source_key", flat=True)[:most]}
-    found = Payment.objects.filter(source_key__in=[*lots[:most], *keys])
+    keys = purchase_keys(lots[:most], tokens[:most])
+    found = Payment.objects.filter(source_key__in=keys)
     return list(found.order_by("-id")[:most])
 
 

@@ -7,11 +7,9 @@ from functools import cached_property
 from django.utils.translation import gettext as _
 
 from credits.explanations import bought_words
-from credits.models import CreditLot, Payment, RetailToken
+from credits.models import FIRST_PIECE, CreditLot, Payment, RetailToken
 from credits.money import money
 from credits.payments.rehearsals import payments_of
-
-FIRST_PIECE = ":1"  # of several single generations bought at once
 
 
 @dataclass(frozen=True)

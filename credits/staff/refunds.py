@@ -17,7 +17,16 @@ from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
-from credits.models import CheckoutStart, CreditLot, Payment, Refund, RefundRequest, RetailToken
+from credits.models import (
+    FIRST_PIECE,
+    CheckoutStart,
+    CreditLot,
+    Payment,
+    Refund,
+    RefundRequest,
+    RetailToken,
+    purchase_keys,
+)
 from credits.money import money
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
@@ -79,7 +88,7 @@ class InMoney(BookList):
 
     def _of_bought(self, name: str) -> Coalesce:
         lots = CreditLot.objects.filter(source_key=OuterRef(self.source_key))
-        first = Concat(OuterRef(self.source_key), Value(":1"))
+        first = Concat(OuterRef(self.source_key), Value(FIRST_PIECE))
         tokens = RetailToken.objects.filter(source_key=first)
         return Coalesce(
             Subquery(lots.values(name)[:1]),
@@ -122,7 +131,9 @@ class PaymentAdmin(InMoney):
         return in_currency(payment.lost, payment.currency) if payment.lost else ""
 
     def find_of(self, account_id: int) -> Q:
-        return Q(source_key__in=_bought_by(account_id))
+        lots = CreditLot.objects.filter(account_id=account_id)
+        tokens = RetailToken.objects.filter(account_id=account_id)
+        return Q(source_key__in=purchase_keys(lots, tokens))
 
     def find_named(self, word: str) -> Q:
         return Q(payment_intent=word) | Q(source_key__in=purchases_named(word))
@@ -220,13 +231,6 @@ def _outlook(preview: refunding.Preview, amount: str) -> Iterator[str]:
         yield gettext(
             "It would revoke %(tokens)d single generations (%(used)d are used and stay used)."
         ) % {"tokens": preview.tokens, "used": preview.tokens_used}
-
-
-def _bought_by(account_id: int) -> list[str]:
-    """The source keys of what the account has bought."""
-    lots = CreditLot.objects.filter(account_id=account_id).values_list("source_key", flat=True)
-    tokens = RetailToken.objects.filter(account_id=account_id).values_list("source_key", flat=True)
-    return [*lots, *{key.rpartition(":")[0] for key in tokens}]
 
 
 class OfPayments(InMoney):
