@@ -32,7 +32,7 @@ class User(AbstractUser):
         _("time zone"), max_length=64, blank=True, validators=[zones.validate_zone],
         help_text=_("Times are shown in it; empty: UTC."),
     )  # fmt: skip
-    erased_at = models.DateTimeField(null=True, blank=True, editable=False)
+    erased_at = models.DateTimeField(null=True, blank=True, editable=False, db_index=True)
 
     USERNAME_FIELD = "email"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
