@@ -1,10 +1,11 @@
-"""An adjustment in words: what exactly was asked for, about which row of the books, and why."""
+"""An adjustment in words: what exactly was asked for and why, and what posting it would do."""
 
 from datetime import date, datetime
 from typing import Any
 
 from django.utils.translation import gettext
 
+from credits import services
 from credits.explanations import lot_words, short_key
 from credits.models import Adjustment, CreditLot, Hold, Pool, RetailToken
 from credits.money import grouped
@@ -17,7 +18,7 @@ ROWS: dict[str, type[Row]] = {"lot": CreditLot, "hold": Hold, "token": RetailTok
 
 def what(adjustment: Adjustment) -> str:
     """The terms: "70 promotional credits, last day 2026-12-31 (UTC)"."""
-    words, day = _which(adjustment), last_day_of(adjustment.terms)
+    words, day = _which(adjustment), _last_day_of(adjustment.terms)
     if day is None:
         return words
     return gettext("%(what)s, last day %(day)s (UTC)") % {"what": words, "day": day}
@@ -28,6 +29,36 @@ def why(adjustment: Adjustment) -> str:
     return str(REASON_CODES.get(adjustment.reason_code, adjustment.reason_code))
 
 
+def request_words(adjustment: Adjustment) -> str:
+    """What was asked for, by whom, when and why."""
+    return gettext("%(what)s. %(who)s asked for this on %(day)s: %(reason)s (%(why)s)") % {
+        "what": what(adjustment),
+        "who": adjustment.requested_by,
+        "day": f"{adjustment.requested_at:%Y-%m-%d %H:%M} UTC",
+        "reason": adjustment.reason,
+        "why": why(adjustment),
+    }
+
+
+def preview_lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
+    """What would be posted, a sentence a line."""
+    lines = [
+        gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
+        % {
+            "kind": entry.get_kind_display(),
+            "amount": entry.amount,
+            "pool": entry.pool,
+            "balance": entry.balance_after,
+        }
+        for entry in preview.entries
+    ]
+    if not lines:
+        lines.append(gettext("No credit moves."))
+    if day := _last_day_of(terms):
+        lines.append(gettext("Their last day is %s (UTC).") % day)
+    return lines
+
+
 def row_of(adjustment: Adjustment) -> Row | None:
     """The lot, hold or single generation that the adjustment is about."""
     for name, model in ROWS.items():
@@ -35,12 +66,6 @@ def row_of(adjustment: Adjustment) -> Row | None:
             rows = model._default_manager.filter(account=adjustment.account_id)
             return rows.filter(pk=adjustment.terms[name]).first()
     return None
-
-
-def last_day_of(terms: dict[str, Any]) -> date | None:
-    """The last day of the credits, if they are to have one."""
-    expires_at = terms.get("expires_at")
-    return last_day(datetime.fromisoformat(expires_at)) if expires_at else None
 
 
 def _which(adjustment: Adjustment) -> str:
@@ -65,3 +90,9 @@ def _which(adjustment: Adjustment) -> str:
         }
     single = gettext("One single generation")
     return f"{single}, {short_key(row.source_key)}" if row else single
+
+
+def _last_day_of(terms: dict[str, Any]) -> date | None:
+    """The last day of the credits, if they are to have one."""
+    expires_at = terms.get("expires_at")
+    return last_day(datetime.fromisoformat(expires_at)) if expires_at else None

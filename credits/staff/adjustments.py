@@ -105,7 +105,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
                 agreed = _signature(account.pk, kind, form.terms, preview.sequence)
                 if request.POST.get("agreed") == agreed:
                     return self._post(request, form, kind, preview.sequence)
-                lines = _lines(preview, form.terms)
+                lines = adjustment_words.preview_lines(preview, form.terms)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         button = ("confirm", gettext("Do this")) if lines else ("preview", gettext("Preview"))
@@ -134,7 +134,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             request,
             form,
             title=f"{adjustment.get_kind_display()}: {adjustment.account.user}",
-            intro=_described(adjustment),
+            intro=adjustment_words.request_words(adjustment),
             buttons=_decisions(request, adjustment),
             lines=lines,
             agreed=agreed,
@@ -231,36 +231,7 @@ def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
         )
     except services.CreditsError as error:
         return [str(error)], ""
-    return _lines(preview, adjustment.terms), str(preview.sequence)
-
-
-def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
-    """What would be posted, a sentence a line."""
-    lines = [
-        gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
-        % {
-            "kind": entry.get_kind_display(),
-            "amount": entry.amount,
-            "pool": entry.pool,
-            "balance": entry.balance_after,
-        }
-        for entry in preview.entries
-    ]
-    if not lines:
-        lines.append(gettext("No credit moves."))
-    if day := adjustment_words.last_day_of(terms):
-        lines.append(gettext("Their last day is %s (UTC).") % day)
-    return lines
-
-
-def _described(adjustment: Adjustment) -> str:
-    return gettext("%(what)s. %(who)s asked for this on %(day)s: %(reason)s (%(why)s)") % {
-        "what": adjustment_words.what(adjustment),
-        "why": adjustment_words.why(adjustment),
-        "who": adjustment.requested_by,
-        "day": f"{adjustment.requested_at:%Y-%m-%d %H:%M} UTC",
-        "reason": adjustment.reason,
-    }
+    return adjustment_words.preview_lines(preview, adjustment.terms), str(preview.sequence)
 
 
 def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, str]]:

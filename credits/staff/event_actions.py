@@ -26,6 +26,8 @@ CHANGE = "credits.change_inboxevent"
 # The last one means that a lock was not to be had: somebody has the event or its account in hands.
 REFUSALS = (by_hand.EventBusy, by_hand.EventSettled, OperationalError)
 
+Deed = Callable[..., tuple[int, str]]  # to an event's pk; how well it went, and what to say
+
 
 class IgnoreForm(StaffForm):
     reason = forms.CharField(
@@ -91,54 +93,62 @@ class EventActions(BookList):
 
     @action(description=_("Retry now"), url_path="retry", permissions=["decide"])
     def retry(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self.row_or_404(request, object_id)
-        if request.method == "POST":
-            return self._do(request, event, _retry)
-        return self.form_page(
+        return self._ask(
             request,
-            StaffForm(),
-            title=gettext("Retry %s now") % event.type,
+            object_id,
+            _retry,
+            title=gettext("Retry %s now"),
             intro=gettext("The event is applied at once, like a worker would."),
-            buttons=[("retry", gettext("Retry now"))],
+            button=("retry", gettext("Retry now")),
         )
 
     @action(description=_("Ignore …"), url_path="ignore", permissions=["ignore"])
     def ignore(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self.row_or_404(request, object_id)
-        form = IgnoreForm(request.POST or None)
-        if form.is_valid():
-            return self._do(request, event, _ignore, reason=form.cleaned_data["reason"])
-        return self.form_page(
+        return self._ask(
             request,
-            form,
-            title=gettext("Ignore %s") % event.type,
+            object_id,
+            _ignore,
+            IgnoreForm,
+            title=gettext("Ignore %s"),
             intro=gettext("Nothing comes of the event. “Retry now” takes this back."),
-            buttons=[("ignore", gettext("Ignore"))],
+            button=("ignore", gettext("Ignore")),
         )
 
     @action(description=_("Mirror again"), url_path="mirror-again", permissions=["mirror"])
     def mirror_again(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        event = self.row_or_404(request, object_id)
-        if request.method == "POST":
-            return self._do(request, event, _mirror)
-        return self.form_page(
+        return self._ask(
             request,
-            StaffForm(),
-            title=gettext("Mirror %s again") % event.type,
+            object_id,
+            _mirror,
+            title=gettext("Mirror %s again"),
             intro=gettext("The worker feeds the event to dj-stripe again. No credits move."),
-            buttons=[("mirror", gettext("Mirror again"))],
+            button=("mirror", gettext("Mirror again")),
         )
 
-    def _do(
+    def _ask(
         self,
         request: HttpRequest,
-        event: InboxEvent,
-        do: Callable[..., tuple[int, str]],
-        **more: str,
+        object_id: str,
+        do: Deed,
+        form_class: type[StaffForm] = StaffForm,
+        *,
+        title: str,
+        intro: str,
+        button: tuple[str, str],
     ) -> HttpResponse:
+        """A page that says what a click does, and then does it with what the form says."""
+        event = self.row_or_404(request, object_id)
+        form = form_class(request.POST if request.method == "POST" else None)
+        if form.is_valid():
+            return self._do(request, event, do, **form.cleaned_data)
+        return self.form_page(
+            request, form, title=title % event.type, intro=intro, buttons=[button]
+        )
+
+    def _do(self, request: HttpRequest, event: InboxEvent, do: Deed, **said: str) -> HttpResponse:
         """Does it, and back to the event's page, which says what came of it or why it cannot be."""
         try:
-            level, words = do(event.pk, actor=actor_of(request), now=timezone.now(), **more)
+            level, words = do(event.pk, actor=actor_of(request), now=timezone.now(), **said)
         except REFUSALS as error:
             return self._refused(request, event, error)
         self.message_user(request, words, level)

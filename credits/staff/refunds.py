@@ -49,28 +49,23 @@ class RefundForm(StaffForm):
 
 
 class GoneBack(admin.SimpleListFilter):
+    """How much of a payment was refunded, or lost."""
+
     title = _("money gone back")
     parameter_name = "back"
     CHOICES = {
-        "nothing": Q(refunded=0, lost=0),
-        "part": Q(refunded__gt=0, refunded__lt=F("amount")),
-        "all": Q(refunded__gte=F("amount"), amount__gt=0),
-        "dispute": Q(lost__gt=0),
+        "nothing": (_("Nothing"), Q(refunded=0, lost=0)),
+        "part": (_("A part"), Q(refunded__gt=0, refunded__lt=F("amount"))),
+        "all": (_("All of it"), Q(refunded__gte=F("amount"), amount__gt=0)),
+        "dispute": (_("Lost in a dispute"), Q(lost__gt=0)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("nothing", _("Nothing")),
-            ("part", _("A part")),
-            ("all", _("All of it")),
-            ("dispute", _("Lost in a dispute")),
-        ]
+        return [(name, label) for name, (label, _rows) in self.CHOICES.items()]
 
-    def queryset(
-        self, request: HttpRequest, payments: QuerySet[Payment]
-    ) -> QuerySet[Payment] | None:
-        chosen = self.CHOICES.get(self.value() or "")
-        return payments if chosen is None else payments.filter(chosen)
+    def queryset(self, request: HttpRequest, payments: QuerySet[Payment]) -> QuerySet[Payment]:
+        chosen = self.value() or ""
+        return payments.filter(self.CHOICES[chosen][1]) if chosen in self.CHOICES else payments
 
 
 class InMoney(BookList):
@@ -139,6 +134,8 @@ class PaymentAdmin(InMoney):
 
     def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("credits.refund_payment"))
+
+    # Refunding --------------------------------------------------------------------------------
 
     @action(description=_("Refund …"), url_path="refund", permissions=["refund"])
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
