@@ -7,12 +7,12 @@ from uuid import UUID
 
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from credits.models import CreditLot, LedgerEntry
-from credits.money import money
+from credits.money import grouped, money
 
 Kind = LedgerEntry.Kind
 
@@ -98,7 +98,7 @@ def _claw_back(entry: LedgerEntry) -> str:
     if _generation(entry):
         words = _("They came back after their purchase was refunded, and pay what is owed for it")
     if entry.owed_after:
-        words += ". " + _("Owed after this, because it was spent: %s") % _count(entry.owed_after)
+        words += ". " + _("Owed after this, because it was spent: %s") % grouped(entry.owed_after)
     return words
 
 
@@ -109,7 +109,7 @@ def _restore(entry: LedgerEntry) -> str:
 def _repay(entry: LedgerEntry) -> str:
     words = _("Paid for credits that were spent before their purchase was refunded")
     if entry.owed_after:
-        words += ". " + _("Still owed: %s") % _count(entry.owed_after)
+        words += ". " + _("Still owed: %s") % grouped(entry.owed_after)
     return words
 
 
@@ -204,6 +204,12 @@ def short(identity: str) -> str:
     return f"{identity[:16]}…" if len(identity) > 30 else identity
 
 
+def short_key(source_key: str) -> str:
+    """Where something came from, such as checkout:cs_test_a1…, without the tail of a long id."""
+    source, identity = _parts(source_key)
+    return f"{source}:{short(identity)}"
+
+
 def _with_note(entry: LedgerEntry, words: str) -> str:
     return f"{words} ({entry.note})" if entry.note else words
 
@@ -239,7 +245,3 @@ def _period(lot: CreditLot) -> str:
     )
     first = date_format(start, "j M" if start.year == end.year else "j M Y")
     return f"{first} – {_day(end)}"  # noqa: RUF001
-
-
-def _count(number: int) -> str:
-    return str(number_format(number, force_grouping=True))

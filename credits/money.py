@@ -1,4 +1,4 @@
-"""Money as people write it. Everywhere else it is minor units with their currency."""
+"""Money and credits as people write them; elsewhere minor units with their currency, and ints."""
 
 from django.utils.formats import number_format
 
@@ -17,7 +17,7 @@ def money(amount: int, currency: str) -> str:
     code = currency.lower()
     digits = DECIMALS.get(code, 2)
     whole, fraction = divmod(abs(amount), 10**digits)
-    text = number_format(whole, force_grouping=True)
+    text = grouped(whole)
     if digits:
         text += f".{fraction:0{digits}d}"
     sign = MINUS if amount < 0 else ""
@@ -28,4 +28,9 @@ def money(amount: int, currency: str) -> str:
 def signed(amount: int) -> str:
     """Credits with their sign: +1,250, and 0 for a claw-back that only raised what is owed."""
     sign = "+" if amount > 0 else MINUS if amount < 0 else ""
-    return sign + number_format(abs(amount), force_grouping=True)
+    return sign + grouped(abs(amount))
+
+
+def grouped(number: int) -> str:
+    """Credits, or how many of anything: 1,250."""
+    return str(number_format(number, force_grouping=True))

@@ -16,8 +16,8 @@ from credits.staff.refunds import PaymentAdmin
 
 
 def late_payments() -> QuerySet[Payment]:
-    """Payments for an account that its owner had deleted, of which nothing has gone back."""
-    kept = Payment.objects.filter(amount__gt=0, refunded=0, lost=0)
+    """Payments for an account that its owner had deleted, until all of one has gone back."""
+    kept = Payment.objects.filter(amount__gt=F("refunded") + F("lost"))
     return kept.filter(source_key__in=_brought_to_the_erased())
 
 
@@ -38,7 +38,7 @@ class TooLate(admin.SimpleListFilter):
     parameter_name = "late"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [("yes", _("Yes, and nothing has gone back"))]
+        return [("yes", _("Yes, and not all has gone back"))]
 
     def queryset(self, request: HttpRequest, payments: QuerySet[Payment]) -> QuerySet[Payment]:
         return payments.filter(pk__in=late_payments()) if self.value() == "yes" else payments

@@ -6,11 +6,10 @@ Amounts of credits are counts of this account; money is written as in Stripe's i
 from collections.abc import Callable
 
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 
 from credits.models import Notice
-from credits.money import money
+from credits.money import grouped, money
 from credits.notices.plan_letters import plan_changed
 from credits.notices.wording import STAYS, Context, Letter
 from credits.notices.wording import credits_words as _credits
@@ -145,7 +144,7 @@ def _low_balance(context: Context) -> Letter:
         _("%s left") % left,
         [
             _("You have %(left)s left. You asked to be told below %(threshold)s.")
-            % {"left": left, "threshold": number_format(context["threshold"], force_grouping=True)}
+            % {"left": left, "threshold": grouped(context["threshold"])}
         ],
         _("Get more credits"),
         reverse("pricing"),

@@ -5,8 +5,10 @@ from datetime import datetime
 from typing import Any
 
 from django.utils import timezone
-from django.utils.formats import date_format, number_format
+from django.utils.formats import date_format
 from django.utils.translation import gettext_lazy, ngettext
+
+from credits.money import grouped
 
 Context = dict[str, Any]  # what a notice keeps for its text
 
@@ -26,13 +28,11 @@ class Letter:
 
 
 def credits_words(number: int) -> str:
-    text = number_format(number, force_grouping=True)
-    return ngettext("%s credit", "%s credits", number) % text
+    return ngettext("%s credit", "%s credits", number) % grouped(number)
 
 
 def single_words(number: int) -> str:
-    text = number_format(number, force_grouping=True)
-    return ngettext("%s single generation", "%s single generations", number) % text
+    return ngettext("%s single generation", "%s single generations", number) % grouped(number)
 
 
 def date_words(iso: str) -> str:

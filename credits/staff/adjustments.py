@@ -19,9 +19,12 @@ from unfold.decorators import action
 
 from credits import services
 from credits.models import Account, Adjustment
+from credits.money import grouped
+from credits.staff import adjustment_words
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
 from credits.staff.base import ReadOnlyAdmin, StaffForm
 from credits.staff.links import link_to_row
+from credits.staff.search import number_in
 
 State = Adjustment.State
 APPROVE = "credits.approve_adjustment"
@@ -35,7 +38,14 @@ class DecisionForm(StaffForm):
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
-    list_display = ("requested_at", "customer", "kind", "weight", "state", "requested_by", "reason")
+    list_display = (
+        "requested_at", "customer", "kind", "counts_as", "state", "requested_by", "reason",
+    )  # fmt: skip
+    fields = (
+        "customer", "requested_at", "requested_by", "kind", "what", "about", "counts_as", "why",
+        "reason", "state", "decided_by", "decided_at",
+    )  # fmt: skip
+    readonly_fields = ("customer", "what", "about", "counts_as", "why")
     list_filter = ("state", "kind")
     list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
@@ -47,6 +57,25 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def customer(self, adjustment: Adjustment) -> SafeString:
         return link_to_row(adjustment.account, adjustment.account.user)
 
+    @admin.display(description=_("what"))
+    def what(self, adjustment: Adjustment) -> str:
+        return adjustment_words.what(adjustment)
+
+    @admin.display(description=_("about"), empty_value="-")
+    def about(self, adjustment: Adjustment) -> SafeString | None:
+        """The lot, hold or single generation, with its history."""
+        row = adjustment_words.row_of(adjustment)
+        return link_to_row(row) if row else None
+
+    @admin.display(description=_("counts as (credits)"))
+    def counts_as(self, adjustment: Adjustment) -> str:
+        """Against the limit of who asked."""
+        return grouped(adjustment.weight)
+
+    @admin.display(description=_("why"))
+    def why(self, adjustment: Adjustment) -> str:
+        return adjustment_words.why(adjustment)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.add_adjustment")
 
@@ -56,12 +85,16 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
     ) -> HttpResponse:
-        """First whose account and what kind; then the form of that kind, a preview, and done."""
+        """First whose account and what kind; then the form of that kind."""
         if not self.has_add_permission(request):
             raise PermissionDenied
         account, kind = _account(request), request.GET.get("kind", "")
         if account is None or kind not in FORMS:
             return self._start(request, account)
+        return self._ask(request, account, kind)
+
+    def _ask(self, request: HttpRequest, account: Account, kind: str) -> HttpResponse:
+        """The form of a kind, what it would do, and after a second click just that is done."""
         form = FORMS[kind](request.POST or None, account=account)
         lines, agreed = [], ""
         if form.is_valid():
@@ -72,7 +105,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
                 agreed = _signature(account.pk, kind, form.terms, preview.sequence)
                 if request.POST.get("agreed") == agreed:
                     return self._post(request, form, kind, preview.sequence)
-                lines = _lines(preview, form.terms)
+                lines = adjustment_words.preview_lines(preview, form.terms)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         button = ("confirm", gettext("Do this")) if lines else ("preview", gettext("Preview"))
@@ -101,7 +134,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             request,
             form,
             title=f"{adjustment.get_kind_display()}: {adjustment.account.user}",
-            intro=_described(adjustment),
+            intro=adjustment_words.request_words(adjustment),
             buttons=_decisions(request, adjustment),
             lines=lines,
             agreed=agreed,
@@ -159,9 +192,8 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             return gettext("Refused.")
         if request.POST.get("step") != "approve" or not request.user.has_perm(APPROVE):
             raise PermissionDenied
-        seen = request.POST.get("agreed", "")
-        sequence = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 19 else -1
-        services.approve_adjustment(sequence=sequence, **decision)
+        seen = number_in(request.POST.get("agreed", ""))
+        services.approve_adjustment(sequence=-1 if seen is None else seen, **decision)
         return gettext("Approved and posted.")
 
 
@@ -176,10 +208,9 @@ def limit_of(request: HttpRequest) -> int:
 
 
 def _account(request: HttpRequest) -> Account | None:
-    number = request.GET.get("account", "")
-    if not (number.isascii() and number.isdigit() and len(number) < 19):
-        return None
-    return Account.objects.select_related("user").filter(pk=int(number)).first()
+    """The account in the address, if it is one."""
+    number = number_in(request.GET.get("account", ""))
+    return Account.objects.select_related("user").filter(pk=number or 0).first()
 
 
 def _user_id(request: HttpRequest) -> int:
@@ -200,34 +231,7 @@ def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
         )
     except services.CreditsError as error:
         return [str(error)], ""
-    return _lines(preview, adjustment.terms), str(preview.sequence)
-
-
-def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
-    """What would be posted, a sentence a line."""
-    lines = [
-        gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
-        % {
-            "kind": entry.get_kind_display(),
-            "amount": entry.amount,
-            "pool": entry.pool,
-            "balance": entry.balance_after,
-        }
-        for entry in preview.entries
-    ]
-    if not lines:
-        lines.append(gettext("No credit moves."))
-    if "expires_at" in terms:
-        lines.append(gettext("They end on %s.") % terms["expires_at"])
-    return lines
-
-
-def _described(adjustment: Adjustment) -> str:
-    return gettext("%(who)s asked for this on %(day)s: %(reason)s") % {
-        "who": adjustment.requested_by,
-        "day": f"{adjustment.requested_at:%Y-%m-%d %H:%M} UTC",
-        "reason": adjustment.reason,
-    }
+    return adjustment_words.preview_lines(preview, adjustment.terms), str(preview.sequence)
 
 
 def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, str]]:

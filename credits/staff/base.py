@@ -124,3 +124,8 @@ def actor_of(request: HttpRequest) -> str:
 def end_of(day: date) -> datetime:
     """The moment after the last one of this day, UTC."""
     return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+
+
+def last_day(end: datetime) -> date:
+    """The day (UTC) of the last moment before this one: end_of, backwards."""
+    return (end - timedelta(microseconds=1)).astimezone(UTC).date()

@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from django import forms
-from django.conf import settings
 from django.db.models import F, Q
 from django.http import HttpRequest
 from django.urls import reverse
@@ -15,17 +14,17 @@ from django.utils.translation import gettext_lazy
 from unfold import widgets
 
 from credits import queries
-from credits.explanations import explain, lot_words, short
+from credits.explanations import explain, lot_words, short_key
 from credits.models import Account, CreditLot, Hold, Pool, RetailToken
 from credits.money import money
 from credits.payments.plan_state import plan_state
 from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
+from credits.staff.links import stripe_url
 from credits.staff.purchases import Purchase, purchases_of
 
 MOST_ROWS = 10  # of lots, holds, single generations and purchases; the lists have all
 MOST_LOTS = 500  # on the page that explains a balance
-DASHBOARD = "https://dashboard.stripe.com"
 STORY = {  # of queries.LotStory: the first is the sum of the others
     "granted": gettext_lazy("Granted"),
     "remaining": gettext_lazy("Left"),
@@ -64,9 +63,7 @@ class LotRow:
 
     @property
     def key(self) -> str:
-        """Where it came from, without the tail of a long id."""
-        source, _colon, identity = self.lot.source_key.partition(":")
-        return f"{source}:{short(identity)}"
+        return short_key(self.lot.source_key)
 
 
 def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict[str, Any]:
@@ -91,7 +88,7 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "purchases": _purchases(request, account),
         "may_refund": request.user.has_perm("credits.refund_payment"),
         "plan": plan_state(account_id=account.pk, now=now),
-        "stripe_url": stripe_url(account.stripe_customer_id),
+        "stripe_url": stripe_url(account.stripe_customer_id or ""),
         "payments_url": _payments_url(request, account),
         "moment_form": form,
         "moment": at,
@@ -101,14 +98,6 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "timeline": timeline.page(account.pk, chosen, request.GET.get("after", "")),
         "is_first_page": "after" not in request.GET,
     }
-
-
-def stripe_url(customer_id: str | None) -> str:
-    """The customer's page at Stripe, of the mode that the site's key is for."""
-    if not customer_id or settings.STRIPE_API_BASE:  # a sandbox has no dashboard
-        return ""
-    mode = "" if settings.STRIPE_LIVE_MODE else "/test"
-    return f"{DASHBOARD}{mode}/customers/{customer_id}"
 
 
 def story_of(account: Account) -> dict[str, Any]:

@@ -1,6 +1,5 @@
 """Accounts: what support looks at first, and from where it adjusts and freezes."""
 
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -11,13 +10,13 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
 from credits.models import Account, Payment
+from credits.money import grouped
 from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
@@ -26,7 +25,6 @@ from credits.staff.purchases import purchases_of
 from credits.staff.search import accounts_named
 
 PURCHASES_SHOWN = 100
-_grouped = partial(number_format, force_grouping=True)  # 1,250
 
 
 class ReasonForm(StaffForm):
@@ -98,19 +96,19 @@ class AccountAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("subscription credits"))
     def subscription(self, account: Account) -> str:
-        return _grouped(account.subscription_credits)
+        return grouped(account.subscription_credits)
 
     @admin.display(description=_("promotional credits"))
     def promotional(self, account: Account) -> str:
-        return _grouped(account.promotional_credits)
+        return grouped(account.promotional_credits)
 
     @admin.display(description=_("bulk credits"))
     def bulk(self, account: Account) -> str:
-        return _grouped(account.bulk_credits)
+        return grouped(account.bulk_credits)
 
     @admin.display(description=_("owed"))
     def owes(self, account: Account) -> str:
-        return _grouped(account.owed)
+        return grouped(account.owed)
 
     def change_view(
         self,

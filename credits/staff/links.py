@@ -40,11 +40,18 @@ def link_to_list(name: str, text: Any, **query: Any) -> SafeString:
     return link(f"{reverse(f'admin:{name}_changelist')}?{urlencode(query)}", text)
 
 
-def at_stripe(stripe_id: str) -> SafeString | str:
-    """The id, with a link to its page in Stripe's dashboard if it has one there."""
+def stripe_url(stripe_id: str) -> str:
+    """The object's page in Stripe's dashboard, of the mode of the site's key; "" if it has none."""
     page = PAGES.get(stripe_id.partition("_")[0])
     if page is None or settings.STRIPE_API_BASE:  # a sandbox has no dashboard
-        return stripe_id
+        return ""
     mode = "" if settings.STRIPE_LIVE_MODE else "/test"
-    url = f"{DASHBOARD}{mode}/{page}/{stripe_id}"
+    return f"{DASHBOARD}{mode}/{page}/{stripe_id}"
+
+
+def at_stripe(stripe_id: str) -> SafeString | str:
+    """The id, with a link to its page in Stripe's dashboard if it has one there."""
+    url = stripe_url(stripe_id)
+    if not url:
+        return stripe_id
     return format_html('<a class="{}" href="{}" rel="noreferrer">{}</a>', STYLE, url, stripe_id)

@@ -1,6 +1,8 @@
 """The price list: drafts are written, looked at and published here; published terms are fixed."""
 
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from typing import Any
 
 from django import forms
@@ -23,6 +25,8 @@ from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
 
 
 class DraftForm(StaffForm):
+    """All terms of an offer, which are free until it is published."""
+
     name = forms.CharField(max_length=80)
     slug = forms.CharField(
         max_length=50, help_text=_("Names it for ever, also at Stripe: a-z, 0-9, - and _.")
@@ -48,6 +52,7 @@ class DraftForm(StaffForm):
 
     @property
     def entry(self) -> Listed:
+        """The draft as the price list would have it; the amount in minor units."""
         given = dict(self.cleaned_data)
         given["credits"], given["currency"] = given.pop("credits_"), given["currency"].lower()
         return Listed(**given)
@@ -60,6 +65,8 @@ class DraftForm(StaffForm):
 
 
 class PlaceForm(StaffForm):
+    """What may be changed of a published offer."""
+
     name = forms.CharField(max_length=80)
     order = forms.IntegerField(min_value=0, max_value=10_000, help_text=_("1 comes first."))
 
@@ -156,36 +163,49 @@ class OfferAdmin(ReadOnlyAdmin):
         if offer.replaces:
             lines.append(gettext("%s is retired; who has it keeps it.") % offer.replaces)
         return self._confirm(
-            request, offer, publishing.publish_offer, gettext("Publish"), gettext("On sale."), lines
+            request,
+            offer,
+            publishing.publish_offer,
+            button=gettext("Publish"),
+            done=gettext("On sale."),
+            lines=lines,
         )
 
     @action(description=_("Discard"), url_path="discard", permissions=["draft"])
     def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
         offer = self.row_or_404(request, object_id)
         return self._confirm(
-            request, offer, drafts.discard, gettext("Discard"), gettext("Discarded."), []
+            request,
+            offer,
+            drafts.discard,
+            button=gettext("Discard"),
+            done=gettext("Discarded."),
         )
 
     @action(description=_("Retire"), url_path="retire", permissions=["sold"])
     def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_for_sale(request, object_id, False)
+        return self._set_for_sale(request, object_id, gettext("Retire"), for_sale=False)
 
     @action(description=_("Put back on sale"), url_path="sell", permissions=["retired"])
     def sell(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_for_sale(request, object_id, True)
+        return self._set_for_sale(request, object_id, gettext("Put back on sale"), for_sale=True)
 
-    def _set_for_sale(self, request: HttpRequest, object_id: str, for_sale: bool) -> HttpResponse:
-        def change(**more: Any) -> None:
-            drafts.set_for_sale(for_sale=for_sale, **more)
-
-        button = gettext("Put back on sale") if for_sale else gettext("Retire")
-        lines = [gettext("Who has it keeps it, as it is.")]
-        offer = self.row_or_404(request, object_id)
-        return self._confirm(request, offer, change, button, gettext("Done."), lines)
+    def _set_for_sale(
+        self, request: HttpRequest, object_id: str, button: str, *, for_sale: bool
+    ) -> HttpResponse:
+        return self._confirm(
+            request,
+            self.row_or_404(request, object_id),
+            partial(drafts.set_for_sale, for_sale=for_sale),
+            button=button,
+            done=gettext("Done."),
+            lines=[gettext("Who has it keeps it, as it is.")],
+        )
 
     def _draft_page(
         self, request: HttpRequest, form: DraftForm, title: str, **ids: int
     ) -> HttpResponse:
+        """The form of a draft; `ids` says which draft it is, or which offer it is to replace."""
         if form.is_valid():
             try:
                 draft = drafts.save_draft(
@@ -199,6 +219,7 @@ class OfferAdmin(ReadOnlyAdmin):
         return self._page(request, form, title, gettext("Save draft"))
 
     def _place_page(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        """Of a published offer only the name and the place may be changed."""
         form = PlaceForm(request.POST or None, initial={"name": offer.name, "order": offer.order})
         if form.is_valid():
             drafts.rename(
@@ -211,11 +232,13 @@ class OfferAdmin(ReadOnlyAdmin):
         self,
         request: HttpRequest,
         offer: Offer,
-        change: Any,
+        change: Callable[..., Any],
+        *,
         button: str,
         done: str,
-        lines: list[str],
+        lines: Sequence[str] = (),
     ) -> HttpResponse:
+        """A page that says in `lines` what a click on the button changes, and then changes it."""
         form = StaffForm(request.POST if request.method == "POST" else None)
         if form.is_valid():
             try:
@@ -227,7 +250,7 @@ class OfferAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, done)
                 return redirect("admin:credits_offer_changelist")
-        return self._page(request, form, offer.name, button, lines)
+        return self._page(request, form, offer.name, button, lines=lines)
 
     def _page(
         self,
@@ -235,15 +258,10 @@ class OfferAdmin(ReadOnlyAdmin):
         form: forms.Form,
         title: str,
         button: str,
-        lines: list[str] | None = None,
+        **context: Any,
     ) -> HttpResponse:
-        return self.form_page(
-            request,
-            form,
-            title=title,
-            buttons=[("confirm", button)],
-            lines=lines or [],
-        )
+        buttons = [("confirm", button)]
+        return self.form_page(request, form, title=title, buttons=buttons, **context)
 
 
 def _price(offer: Offer) -> str:

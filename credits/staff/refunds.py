@@ -1,6 +1,5 @@
 """Payments for staff: found by whatever a customer can name, and refunded with a reason."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 from uuid import uuid4
 
@@ -12,14 +11,13 @@ from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
 from credits.models import (
     FIRST_PIECE,
-    CheckoutStart,
     CreditLot,
     Payment,
     Refund,
@@ -27,13 +25,12 @@ from credits.models import (
     RetailToken,
     purchase_keys,
 )
-from credits.money import money
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
 from credits.staff.base import StaffForm
-from credits.staff.lists import BookList, Days
-from credits.staff.purchases import described
+from credits.staff.lists import BookList
+from credits.staff.refund_words import in_currency, intro, outlook
 from credits.staff.search import purchases_named
 
 
@@ -52,34 +49,30 @@ class RefundForm(StaffForm):
 
 
 class GoneBack(admin.SimpleListFilter):
+    """How much of a payment was refunded, or lost."""
+
     title = _("money gone back")
     parameter_name = "back"
     CHOICES = {
-        "nothing": Q(refunded=0, lost=0),
-        "part": Q(refunded__gt=0, refunded__lt=F("amount")),
-        "all": Q(refunded__gte=F("amount"), amount__gt=0),
-        "dispute": Q(lost__gt=0),
+        "nothing": (_("Nothing"), Q(refunded=0, lost=0)),
+        "part": (_("A part"), Q(refunded__gt=0, refunded__lt=F("amount"))),
+        "all": (_("All of it"), Q(refunded__gte=F("amount"), amount__gt=0)),
+        "dispute": (_("Lost in a dispute"), Q(lost__gt=0)),
     }
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        return [
-            ("nothing", _("Nothing")),
-            ("part", _("A part")),
-            ("all", _("All of it")),
-            ("dispute", _("Lost in a dispute")),
-        ]
+        return [(name, label) for name, (label, _rows) in self.CHOICES.items()]
 
-    def queryset(
-        self, request: HttpRequest, payments: QuerySet[Payment]
-    ) -> QuerySet[Payment] | None:
-        chosen = self.CHOICES.get(self.value() or "")
-        return payments if chosen is None else payments.filter(chosen)
+    def queryset(self, request: HttpRequest, payments: QuerySet[Payment]) -> QuerySet[Payment]:
+        chosen = self.value() or ""
+        return payments.filter(self.CHOICES[chosen][1]) if chosen in self.CHOICES else payments
 
 
 class InMoney(BookList):
     """Amounts with their currency, which is that of what the payment paid for."""
 
     source_key = "source_key"  # the way from a row to it
+    also_in_file: ClassVar[dict[str, str]] = {"amount": "currency"}
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
         found: QuerySet[Any] = super().get_queryset(request)
@@ -107,6 +100,7 @@ class PaymentAdmin(InMoney):
     list_display = ("payment_intent", "email", "in_money", "gone_back", "in_dispute", "source_key")
     fields = readonly_fields = list_display
     list_filter: ClassVar[list[type[admin.SimpleListFilter]]] = [GoneBack]
+    also_in_file: ClassVar[dict[str, str]] = {"source_key": "customer", "lost": "currency"}
     moment = ""
     search_help_text = _(
         "A whole email address, or a whole id: customer, invoice, Checkout session or payment."
@@ -141,6 +135,8 @@ class PaymentAdmin(InMoney):
     def has_refund_permission(self, request: HttpRequest, object_id: Any = None) -> bool:
         return bool(request.user.has_perm("credits.refund_payment"))
 
+    # Refunding --------------------------------------------------------------------------------
+
     @action(description=_("Refund …"), url_path="refund", permissions=["refund"])
     def refund(self, request: HttpRequest, object_id: str) -> HttpResponseBase:
         """The form, what it would do, and after a second click the refund."""
@@ -166,8 +162,8 @@ class PaymentAdmin(InMoney):
             request,
             form,
             title=gettext("Refund"),
-            intro=self._intro(payment),
-            lines=preview and _outlook(preview, in_currency(amount, payment.currency)),
+            intro=intro(payment, now=timezone.now()),
+            lines=preview and outlook(preview, in_currency(amount, payment.currency)),
             agreed=preview and amount,
             buttons=[("confirm", gettext("Refund now")), look] if preview else [look],
         )
@@ -191,46 +187,6 @@ class PaymentAdmin(InMoney):
             messages.SUCCESS,
         )
         return redirect("admin:credits_payment_change", payment.pk)
-
-    def _intro(self, payment: Any) -> str:
-        left = refunding.left_of(payment, now=timezone.now())
-        words = gettext("%(left)s can be refunded. %(id)s, %(key)s") % {
-            "left": in_currency(left, payment.currency),
-            "id": payment.payment_intent,
-            "key": payment.source_key,
-        }
-        for one in described([payment]):
-            bought = gettext("%(what)s, bought by %(who)s on %(day)s for %(amount)s.") % {
-                "what": one.words,
-                "who": one.bought.account.user,
-                "day": f"{one.bought_at:%Y-%m-%d}",
-                "amount": one.paid,
-            }
-            words = f"{bought} {words}"
-        return words
-
-
-def in_currency(amount: int, currency: str) -> str:
-    """As money; in minor units while nothing is booked that tells the currency."""
-    return money(amount, currency) if currency else gettext("%d minor units") % amount
-
-
-def _outlook(preview: refunding.Preview, amount: str) -> Iterator[str]:
-    """What the refund would do, a sentence a line."""
-    taken = f"{preview.taken:,}"
-    yield ngettext(
-        "Refunding %(amount)s would take back %(taken)s credit.",
-        "Refunding %(amount)s would take back %(taken)s credits.",
-        preview.taken,
-    ) % {"amount": amount, "taken": taken}
-    if preview.owed:
-        yield gettext("It would leave %s credits owed, because they are spent.") % (
-            f"{preview.owed:,}"
-        )
-    if preview.tokens or preview.tokens_used:
-        yield gettext(
-            "It would revoke %(tokens)d single generations (%(used)d are used and stay used)."
-        ) % {"tokens": preview.tokens, "used": preview.tokens_used}
 
 
 class OfPayments(InMoney):
@@ -262,15 +218,3 @@ class RefundRequestAdmin(OfPayments):
 
     def find(self, word: str) -> Q:
         return super().find(word) | Q(actor=word)
-
-
-@admin.register(CheckoutStart)
-class CheckoutStartAdmin(BookList):
-    """Clicks on "buy", and the sessions that they led to."""
-
-    list_display = ("created_at", "customer", "offer", "quantity", "session_id")
-    list_filter = (Days,)
-    search_help_text = _("A whole email address, account, customer or session.")
-
-    def find_named(self, word: str) -> Q:
-        return Q(session_id=word)

@@ -130,7 +130,7 @@ def _lines_of_events(word: str) -> Q:
 
 
 def number_in(word: str) -> int | None:
-    """The positive whole number that the word is; None if it is none, or too long to be an id."""
+    """The whole number that the word is, in digits; None if it is none, or too long to be an id."""
     return int(word) if word.isascii() and word.isdigit() and len(word) < 19 else None
 
 

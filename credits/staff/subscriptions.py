@@ -1,11 +1,11 @@
-"""What Stripe last said about subscriptions, and the clicks that changed plans."""
+"""What Stripe last said about subscriptions; the clicks that changed plans, or were to buy."""
 
 from django.contrib import admin
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
-from credits.models import PlanClick, PlanSchedule, Subscription
-from credits.staff.lists import BookList
+from credits.models import CheckoutStart, PlanClick, PlanSchedule, Subscription
+from credits.staff.lists import BookList, Days
 
 
 @admin.register(Subscription)
@@ -36,3 +36,15 @@ class PlanScheduleAdmin(BookList):
 class PlanClickAdmin(BookList):
     list_display = ("created_at", "customer", "action", "offer", "outcome")
     list_filter = ("action", "outcome")
+
+
+@admin.register(CheckoutStart)
+class CheckoutStartAdmin(BookList):
+    """Clicks on "buy", and the sessions that they led to."""
+
+    list_display = ("created_at", "customer", "offer", "quantity", "session_id")
+    list_filter = (Days,)
+    search_help_text = _("A whole email address, account, customer or session.")
+
+    def find_named(self, word: str) -> Q:
+        return Q(session_id=word)

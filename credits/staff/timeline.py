@@ -16,11 +16,10 @@ from typing import Any
 from django.core import signing
 from django.db.models import Model, Q, QuerySet
 from django.urls import reverse
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from credits.explanations import explain, short
+from credits.explanations import explain, short, short_key
 from credits.models import (
     CheckoutStart,
     InboxEvent,
@@ -30,7 +29,7 @@ from credits.models import (
     RetailToken,
     StaffAction,
 )
-from credits.money import signed
+from credits.money import grouped, signed
 from credits.staff.deeds import in_words
 
 PAGE = 40
@@ -143,14 +142,12 @@ def _permission(source: Source) -> str:
 
 
 def _line(entry: LedgerEntry) -> Told:
-    left = number_format(entry.balance_after, force_grouping=True)
-    balance = f"{entry.get_pool_display()} {left}"
+    balance = f"{entry.get_pool_display()} {grouped(entry.balance_after)}"
     return Told(str(explain(entry)), signed(entry.amount), balance)
 
 
 def _token(token: RetailToken) -> Told:
-    source, _colon, identity = token.source_key.partition(":")
-    return Told(f"{token.get_state_display()}: {source} {short(identity)}")
+    return Told(f"{token.get_state_display()}: {short_key(token.source_key)}")
 
 
 def _event(event: InboxEvent) -> Told:

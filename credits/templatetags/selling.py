@@ -4,13 +4,12 @@ from collections.abc import Iterable
 
 from django import template
 from django.conf import settings
-from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from credits import queries
 from credits.models import Offer
-from credits.money import money
+from credits.money import grouped, money
 
 register = template.Library()
 
@@ -33,8 +32,8 @@ def trial(offer: Offer) -> str:
     days = ngettext("%s day", "%s days", offer.trial_days)
     brought = ngettext("%s credit", "%s credits", offer.trial_credits)
     return _("%(days)s free with %(credits)s, then %(price)s per %(interval)s") % {
-        "days": days % number_format(offer.trial_days, force_grouping=True),
-        "credits": brought % number_format(offer.trial_credits, force_grouping=True),
+        "days": days % grouped(offer.trial_days),
+        "credits": brought % grouped(offer.trial_credits),
         "price": price(offer),
         "interval": offer.get_interval_display(),
     }
@@ -67,8 +66,7 @@ def per_credit(offer: Offer) -> str:
     words = money(amount, offer.currency)
     if pieces == 1:
         return _("%(price)s per credit") % {"price": words}
-    number = number_format(pieces, force_grouping=True)
-    return _("%(price)s per %(number)s credits") % {"price": words, "number": number}
+    return _("%(price)s per %(number)s credits") % {"price": words, "number": grouped(pieces)}
 
 
 @register.inclusion_tag("credits/_ways.html")

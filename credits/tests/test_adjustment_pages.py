@@ -1,6 +1,8 @@
 """The admin's pages for adjustments and freezing: who may, what they see, what then happens."""
 
+import html
 import re
+from uuid import uuid4
 
 import pytest
 from django.contrib.auth import get_user_model
@@ -248,6 +250,46 @@ class TestDeciding:
         for key in ("abc", "6e3f0a3e-2a1c-4a6e-9d0f-1d1f6d1a0c11"):
             page = reverse("admin:credits_adjustment_decide", args=[key])
             assert billing.get(page).status_code == 404
+
+
+class TestThePageOfOne:
+    """What was asked for, in words."""
+
+    def shown(self, client, customer, kind, **terms):
+        asked = services.request_adjustment(
+            form_id=uuid4(), account_id=customer.account_id, kind=kind, terms=terms,
+            reason_code="our_fault", reason="x", user_id=Account.objects.get().user_id, limit=0,
+            sequence=Account.objects.get().sequence, now=customer.now,
+        )  # fmt: skip
+        page = client.get(reverse("admin:credits_adjustment_change", args=[asked.pk]))
+        return html.unescape(page.content.decode())
+
+    def test_says_how_many_of_which_and_until_when(self, support, customer):
+        customer.grant(30)
+        end = "2027-01-01T00:00:00+00:00"
+        text = self.shown(
+            support, customer, "grant", pool="promotional", amount=1250, expires_at=end
+        )
+        assert "1,250 promotional credits, last day 2026-12-31 (UTC)" in text
+        assert "A fault of ours" in text and "Counts as (credits)" in text
+        text = self.shown(support, customer, "remove", pool="bulk", amount=5)
+        assert "5 bulk credits" in text and "last day" not in text
+        move = {"pool": "bulk", "to_pool": "promotional", "amount": 5, "expires_at": end}
+        text = self.shown(support, customer, "move", **move)
+        assert "5 credits, from bulk to promotional, last day 2026-12-31 (UTC)" in text
+
+    def test_leads_to_the_row_that_it_is_about(self, support, customer):
+        lot, token = customer.gift(9, days=9), customer.buy_token()
+        end = "2027-01-01T00:00:00+00:00"
+        text = self.shown(support, customer, "extend", lot=lot.pk, expires_at=end)
+        assert "9 credits: Promotional credits of 10 Mar 2026, last day 2026-12-31 (UTC)" in text
+        assert reverse("admin:credits_creditlot_change", args=[lot.pk]) in text
+        text = self.shown(support, customer, "revoke_token", token=token.pk)
+        assert f"One single generation, {token.source_key}" in text
+        hold = customer.spend(3)
+        text = self.shown(support, customer, "give_back", hold=hold.pk)
+        assert f"3 credits that {hold.reference} cost" in text
+        assert reverse("admin:credits_hold_change", args=[hold.pk]) in text
 
 
 class TestFreezing:

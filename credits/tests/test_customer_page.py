@@ -22,7 +22,7 @@ from credits.models import (
 )
 from credits.services import Direction
 from credits.staff import timeline
-from credits.staff.customer_page import stripe_url
+from credits.staff.links import stripe_url
 
 pytestmark = pytest.mark.django_db
 
@@ -184,7 +184,7 @@ class TestThePage:
         assert "https://dashboard.stripe.com/test/customers/cus_1" in open_page().content.decode()
         settings.STRIPE_LIVE_MODE = True
         assert stripe_url("cus_1") == "https://dashboard.stripe.com/customers/cus_1"
-        assert stripe_url(None) == ""
+        assert stripe_url("") == ""
 
     def test_shows_the_plan(self, open_page, customer):
         Subscription.objects.create(

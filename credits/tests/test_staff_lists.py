@@ -12,7 +12,15 @@ from django.test import Client
 from django.urls import reverse
 
 from credits import services
-from credits.models import CreditLot, Hold, LedgerEntry, Payment, RetailToken, StaffAction
+from credits.models import (
+    CreditLot,
+    Hold,
+    LedgerEntry,
+    Payment,
+    Refund,
+    RetailToken,
+    StaffAction,
+)
 from credits.staff import lists
 from credits.staff.lists import BookList
 
@@ -217,9 +225,35 @@ class TestAFile:
         for _ in range(6):
             customer.grant(1)
         answer = staff.get(reverse("admin:credits_creditlot_export"))
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(2):  # the rows, and whose they are
             next(answer.streaming_content)  # the head
-            assert b"1,1," in next(answer.streaming_content)
+            assert b",1,1," in next(answer.streaming_content)
+
+    def test_names_the_customers_as_the_list_does(self, staff, customer, new_customer, monkeypatch):
+        monkeypatch.setattr(lists, "CHUNK", 2)
+        for one in (customer, new_customer(), customer):
+            one.grant(1)
+        rows = exported(staff, "creditlot")
+        shown = listed(staff, "creditlot")
+        assert [row["customer"] for row in rows] == [str(lot.account.user) for lot in shown]
+        assert len({row["customer"] for row in rows}) == 2
+        assert list(rows[0]).index("customer") == list(rows[0]).index("account_id") + 1
+
+    def test_has_no_customer_where_there_is_none(self, staff, customer):
+        services.record_action(actor="cli:ann", action="x", target="", reason="", now=customer.now)
+        assert {row["customer"] for row in exported(staff, "staffaction")} == {""}
+
+    def test_of_payments_says_whose_and_in_which_currency(self, staff, customer):
+        lot = customer.grant(50, source_key="invoice:in_1", amount_paid=500, currency="eur")
+        paid = Payment.objects.create(
+            payment_intent="pi_1", source_key=lot.source_key, amount=500, refunded=200
+        )
+        Refund.objects.create(payment=paid, refund_id="re_1", amount=200, made_at=customer.now)
+        (row,) = exported(staff, "payment")
+        assert (row["amount"], row["refunded"], row["currency"]) == ("500", "200", "eur")
+        assert row["customer"] == str(lot.account.user)
+        (row,) = exported(staff, "refund")
+        assert (row["amount"], row["currency"]) == ("200", "eur")
 
     def test_is_in_the_audit_log(self, staff, customer):
         customer.grant(50)

@@ -150,7 +150,9 @@ class TestRedLines:
         rows = client.get(found.url).context["cl"].result_list
         assert found.value == "2"
         assert {row.payment_intent for row in rows} == {"pi_2", "pi_3"}
-        Payment.objects.update(refunded=1)
+        Payment.objects.update(refunded=499)
+        assert red(client)["Payments for accounts that were deleted before"].value == "2"
+        Payment.objects.update(lost=1)
         assert "Payments for accounts that were deleted before" not in red(client)
 
     def test_an_event_that_failed(self, staff, worker, now):

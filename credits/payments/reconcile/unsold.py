@@ -4,6 +4,7 @@ No difference, as no rule says what they are worth; but somebody paid and may ex
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import stripe
 
@@ -13,7 +14,15 @@ from credits.payments.reconcile import stripe_side
 from credits.payments.reconcile.differences import Difference, Kind
 
 
-def unsold(client: stripe.StripeClient, charges: list[Object]) -> list[Object]:
+@dataclass(frozen=True)
+class Unsold:
+    """A charge, and the account of the customer who paid it."""
+
+    charge: Object
+    account_id: int
+
+
+def unsold(client: stripe.StripeClient, charges: list[Object]) -> list[Unsold]:
     """Those of the charges that a customer of ours paid for no session and no invoice.
 
     Stripe is asked only about payments that no purchase has noted.
@@ -25,23 +34,23 @@ def unsold(client: stripe.StripeClient, charges: list[Object]) -> list[Object]:
     noted = Payment.objects.filter(payment_intent__in=intents)
     sold = set(noted.values_list("payment_intent", flat=True))
     return [
-        charge
+        Unsold(charge, owners[text(charge, "customer")])
         for charge, intent in zip(ours, intents, strict=True)
         if intent not in sold and not (intent and stripe_side.is_for_something(client, intent))
     ]
 
 
-def told(charges: list[Object]) -> Iterator[Difference]:
+def told(found: list[Unsold]) -> Iterator[Difference]:
     """What is to be known of charges that nobody sold: of those that were not given back."""
-    owners = _owners(charges)
-    for charge in charges:
+    for one in found:
+        charge = one.charge
         if not charge["refunded"]:
             customer, intent = text(charge, "customer"), text(charge, "payment_intent")
             yield Difference(
                 Kind.NOT_SOLD,
                 f"{charge['id']} {customer} {intent}".strip(),
                 text(charge, "description") or "paid, and this site sold nothing for it",
-                owners[customer],
+                one.account_id,
                 charge["amount"] - charge["amount_refunded"],
                 text(charge, "currency"),
             )

@@ -1,0 +1,56 @@
+"""Events of Stripe in words: how one ended, what it wrote, and what a dry run of it has shown."""
+
+import re
+
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext
+
+from credits.explanations import explain
+from credits.models import InboxEvent, LedgerEntry
+from credits.payments import by_hand
+
+TRACEBACK = "Traceback"
+CLASS_NAME = re.compile(r"^[\w.]+: ")
+
+
+def line_words(entry: LedgerEntry) -> str:
+    """A ledger line in words and numbers."""
+    pool = entry.get_pool_display().lower()
+    return f"{entry.amount:+d} {pool} ({explain(entry)})"
+
+
+def outlook(trial: by_hand.Trial) -> list[str]:
+    """What a dry run has shown."""
+    lines = [ending(trial.state, trial.reason)]
+    for entry in trial.entries:
+        after = gettext("balance %d") % entry.balance_after
+        lines.append(f"{line_words(entry)}: {after}")
+    for token in trial.tokens:
+        lines.append(f"{gettext('Single generation')} {token.source_key}: {token.state}")
+    for notice in trial.notices:
+        lines.append(gettext("Mail to the customer: %s") % notice.get_kind_display())
+    if not (trial.entries or trial.tokens):
+        lines.append(gettext("No ledger line is written and no single generation changes."))
+    if trial.reason.startswith(TRACEBACK):
+        lines.append(block(trial.reason))
+    return lines
+
+
+def ending(state: str, reason: str) -> str:
+    """What became of an event, and why."""
+    words = sentence(reason)
+    label = str(InboxEvent.State(state).label)
+    return f"{label}: {words}" if words else f"{label}."
+
+
+def sentence(reason: str) -> str:
+    """What happened; of a traceback the exception's words, without the name of its class."""
+    words = reason.strip().rpartition("\n")[2]
+    return CLASS_NAME.sub("", words) if reason.startswith(TRACEBACK) else words
+
+
+def block(text: str) -> SafeString | str:
+    """Lines as they are, a traceback or a body say; a dash for none."""
+    style = "white-space: pre-wrap; overflow-wrap: anywhere"
+    return format_html('<pre class="text-xs" style="{}">{}</pre>', style, text) if text else "-"
