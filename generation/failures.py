@@ -20,6 +20,7 @@ SENTENCES: dict[str, Promise] = {
     "refused": _("The model's content filter refused this text: change it."),
     "worker_lost": _("The machine that worked on it stopped."),
 }
+OF_THE_TEXT = ("prompt_too_long", "refused")  # its customer's doing; all others are ours
 GIVEN_BACK: dict[str, Promise] = {
     Generation.Funding.CREDITS: _("The credits were given back."),
     Generation.Funding.RETAIL: _("The single generation was given back."),

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.db.models import Count, DurationField, ExpressionWrapper, F, Min, Q, QuerySet, Window
 from django.db.models.functions import Lower, RowNumber
 
+from generation.failures import OF_THE_TEXT
 from generation.models import Generation, OperationPrice, Worker
 
 
@@ -82,6 +83,15 @@ def recent(*, since: datetime) -> Recent:
             found.errors[error] += count
     _add_latencies(found, rows.filter(finished_at__isnull=False))
     return found
+
+
+def failed_of(*, since: datetime) -> tuple[int, int]:
+    """Of those created from `since` on: how many failed through no fault of their text, of how many
+    that ended. One query."""
+    ended = Generation.objects.filter(created_at__gte=since, finished_at__isnull=False)
+    ours = Q(status=Generation.Status.FAILED) & ~Q(error_code__in=OF_THE_TEXT)
+    counts = ended.aggregate(failed=Count("pk", filter=ours), all=Count("pk"))
+    return counts["failed"], counts["all"]
 
 
 def oldest_queued() -> datetime | None:

@@ -10,6 +10,7 @@ from django.urls import reverse
 from django.utils.timesince import timesince
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy as _lazy
+from django.utils.translation import ngettext
 
 from billing_site.console.late_payments import late_payments
 from credits import figures
@@ -19,6 +20,7 @@ from generation import queries as generations
 
 EVENT_IS_LATE = timedelta(minutes=15)
 START_IS_LATE = timedelta(minutes=5)
+FEW = 3  # failures that are no sign yet, however few generations there were
 CHECK_IS_LATE = timedelta(days=2)  # nightly ones: one night may fail
 
 Finding = tuple[str, bool]  # the value of a line, and whether it is wrong
@@ -112,7 +114,11 @@ def _audit(standing: Standing, now: datetime) -> Finding:
     last = standing.audit
     if last is None:
         return _("Never proved"), False
-    value = _("%(count)s in %(accounts)s accounts, %(time)s ago") % {
+    value = ngettext(
+        "%(count)s in %(accounts)s account, %(time)s ago",
+        "%(count)s in %(accounts)s accounts, %(time)s ago",
+        last.accounts,
+    ) % {
         "count": grouped(last.found),
         "accounts": grouped(last.accounts),
         "time": timesince(last.started_at, now),
@@ -126,6 +132,13 @@ def _audit(standing: Standing, now: datetime) -> Finding:
 def _workers(standing: Standing, now: datetime) -> Finding:
     alive = generations.workers_alive(now=now)
     return grouped(alive), not alive
+
+
+def _failing(standing: Standing, now: datetime) -> Finding:
+    """A model that fails one in four, or worse."""
+    failed, ended = generations.failed_of(since=now - timedelta(hours=1))
+    value = _("%(failed)s of %(ended)s") % {"failed": grouped(failed), "ended": grouped(ended)}
+    return value, failed > FEW and failed * 4 >= ended
 
 
 def _waiting_longest(standing: Standing, now: datetime) -> Finding:
@@ -196,5 +209,11 @@ LINES = [
         _waiting_longest,
         "generation.generation",
         "status__exact=queued",
+    ),
+    Line(
+        _lazy("Generations of the last hour that the model failed"),
+        _failing,
+        "generation.generation",
+        "status__exact=failed",
     ),
 ]

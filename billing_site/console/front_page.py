@@ -22,6 +22,7 @@ from billing_site.console.checks import visible_checks
 from credits import figures
 from credits.models import DailyTotal
 from credits.money import grouped, money
+from generation import failures
 from generation import queries as generations
 from generation.models import Generation
 
@@ -43,7 +44,8 @@ def add_figures(request: HttpRequest, context: dict[str, Any]) -> dict[str, Any]
     """unfold's DASHBOARD_CALLBACK: what templates/admin/index.html shows, for who may see it."""
     now = timezone.now()
     context["title"] = _("Overview")
-    context["checks"] = list(visible_checks(request, now))
+    context["checks"] = checks = list(visible_checks(request, now))
+    context["wrong"] = sum(check.wrong for check in checks)
     if request.user.has_perm(BOOKS):
         context |= _books(now)
     if request.user.has_perm(GENERATIONS):
@@ -60,6 +62,7 @@ def _books(now: datetime) -> dict[str, Any]:
         "days": [_row(day) for day in reversed(days)],
         "series": [label for label, _color in SERIES.values()],
         "tiles": _tiles(days, figures.outstanding(now=now)),
+        "has_money": any(day.money for day in days),
         **charts(days),
     }
 
@@ -79,7 +82,7 @@ def _tiles(days: list[DailyTotal], left: figures.Outstanding) -> list[Tile]:
         Tile(
             _("Paid for and expired, 30 days"),
             grouped(sum(day.expired_paid for day in days)),
-            _("Worth %s") % _amounts(lost),
+            _("Worth %s") % _amounts(lost) if any(lost.values()) else "",
         ),
     ]
 
@@ -125,6 +128,7 @@ def _generations(now: datetime) -> dict[str, Any]:
     errors = [
         {
             "code": code,
+            "words": failures.sentence(code),
             "count": grouped(count),
             "url": f"{listing}?{lately}&error_code__exact={code}",
         }

@@ -15,6 +15,7 @@ from credits.audit import Totals
 from credits.models import Adjustment, InboxEvent, Notice, Payment, Reconciliation, Subscription
 from generation import queries
 from generation.models import Generation, Worker
+from generation.services import fail
 from generation.tests.cast import finish, give, request, start
 
 pytestmark = pytest.mark.django_db
@@ -105,6 +106,7 @@ class TestFigures:
     def test_of_an_empty_site_are_there_too(self, staff):
         page = front_page(staff())
         assert "Nothing failed." in page.content.decode()
+        assert "Nothing was paid for in these 30 days." in page.content.decode()
         assert page.context["tiles"][0].value == "–"  # noqa: RUF001
 
 
@@ -131,7 +133,14 @@ class TestRedLines:
         Reconciliation.objects.create(day=now.date(), started_at=now, finished_at=now, days=30)
         nightly_audit.record(Totals(), [], started_at=now)
         event(now)
-        assert red(staff()) == {}
+        client = staff()
+        assert red(client) == {}
+        assert "All is well." in front_page(client).content.decode()
+
+    def test_are_counted_at_the_top(self, staff, worker, now):
+        event(now, state="failed")
+        text = front_page(staff()).content.decode()
+        assert "1 line needs a person." in text and "All is well." not in text
 
     def test_a_payment_for_an_account_that_was_deleted_before(self, staff, customer, worker, now):
         customer.wait(hours=-1)
@@ -214,6 +223,23 @@ class TestRedLines:
         request(account, now - timedelta(minutes=10))
         assert {"Workers alive", "Oldest generation that waits for its start"} <= set(red(staff()))
 
+    @pytest.mark.parametrize(
+        ("ours", "theirs", "done", "is_red"),
+        [(4, 0, 12, True), (4, 0, 13, False), (3, 0, 0, False), (0, 9, 0, False)],
+    )
+    def test_a_model_that_fails_one_in_four(
+        self, staff, account, worker, now, ours, theirs, done, is_red
+    ):
+        give(account, now, 20)
+        for code in ["backend_unavailable"] * ours + ["refused"] * theirs:
+            fail(claimed=start(account, now), code=code, now=now, permanent=True)
+        for _number in range(done):
+            finish(start(account, now), now)
+        client = staff()
+        label = "Generations of the last hour that the model failed"
+        assert checks(client)[label].value == f"{ours} of {ours + theirs + done}"
+        assert (label in red(client)) == is_red
+
     def test_each_leads_to_a_list_that_opens(self, staff, customer, now):
         client = staff()
         for check in checks(client).values():
@@ -284,7 +310,7 @@ class TestWhoSeesWhat:
         customer.grant(10, amount_paid=900, currency="usd")
         page = front_page(staff(*EVERYTHING))
         assert "$9.00" in page.content.decode()
-        assert len(page.context["checks"]) == 12
+        assert len(page.context["checks"]) == 13
 
     @pytest.mark.parametrize("permission", EVERYTHING)
     def test_a_part_is_shown_with_the_list_behind_it(self, staff, permission):
@@ -315,5 +341,5 @@ def test_a_larger_site_needs_no_more_queries(
         event(now, number, state="failed")
         finish(start(account, now), now + timedelta(seconds=number))
     front_page(client)
-    with django_assert_num_queries(25):
+    with django_assert_num_queries(26):
         front_page(client)
