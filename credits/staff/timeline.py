@@ -31,6 +31,7 @@ from credits.models import (
     StaffAction,
 )
 from credits.money import signed
+from credits.staff import news
 from credits.staff.deeds import in_words
 
 PAGE = 40
@@ -150,13 +151,15 @@ def _line(entry: LedgerEntry) -> Told:
 
 def _token(token: RetailToken) -> Told:
     source, _colon, identity = token.source_key.partition(":")
-    return Told(f"{token.get_state_display()}: {source} {short(identity)}")
+    words = _("A single generation came (%(source)s), now %(state)s") % {
+        "source": f"{source} {short(identity)}",
+        "state": token.get_state_display().lower(),
+    }
+    return Told(words)
 
 
 def _event(event: InboxEvent) -> Told:
-    reason = event.reason.strip().rpartition("\n")[2][:200]
-    words = f"{event.type} {short(event.object_id)}: {event.get_state_display()}"
-    return Told(f"{words} ({reason})" if reason else words)
+    return Told(news.in_words(event))
 
 
 def _notice(notice: Notice) -> Told:
