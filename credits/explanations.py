@@ -61,7 +61,7 @@ def _release(entry: LedgerEntry) -> str:
         return _("The work was not done in time, so it costs nothing")
     words = _("The work was not done, so it costs nothing")
     if entry.actor == "customer":
-        words = _("You canceled the work, so it costs nothing")
+        words = _("The work was canceled, so it costs nothing")
     elif _is_made_by(entry):
         words = _("The work was not done; its credits had ended meanwhile and were renewed")
     return _with_note(entry, words)

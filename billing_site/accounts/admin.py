@@ -80,6 +80,10 @@ class LoggedAdmin(ModelAdmin):  # type: ignore[misc]
         """What the audit log calls a row."""
         return f"{self.opts.model_name}:{obj.pk}"
 
+    def account_of(self, obj: Model) -> int | None:
+        """The customer whose page tells of it."""
+        return None
+
     def _value(self, name: str, value: Any) -> Any:
         if name not in self.told:
             return "…"
@@ -93,6 +97,7 @@ class LoggedAdmin(ModelAdmin):  # type: ignore[misc]
         record_action(
             actor=actor_of(request),
             action=f"{self.opts.model_name}.{what}",
+            account_id=self.account_of(obj),
             target=self.log_target(obj),
             reason="",
             before=before,
@@ -121,6 +126,9 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
     )
     add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
     told = ("is_active", *POWERS)
+
+    def account_of(self, obj: Model) -> int | None:
+        return services.account_of(obj.pk)
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
@@ -195,9 +203,15 @@ class AccessAttemptAdmin(LoggedAdmin):
         return False
 
     def log_target(self, obj: Model) -> str:
+        user_id = self._person(obj)
+        return f"user:{user_id}" if user_id else "user:nobody"
+
+    def account_of(self, obj: Model) -> int | None:
+        return services.account_of(self._person(obj))
+
+    def _person(self, obj: Model) -> int | None:
         assert isinstance(obj, AccessAttempt)
-        user = User.objects.filter(email=obj.username).first()
-        return f"user:{user.pk}" if user else "user:nobody"
+        return User.objects.filter(email=obj.username).values_list("pk", flat=True).first()
 
 
 @admin.register(ApiKey)

@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 
 from billing_site.accounts.models import ApiKey, User
 from billing_site.accounts.zones import validate_zone
+from credits.models import Account
 from credits.services import record_action
 
 RANDOM_BYTES = 32
@@ -71,10 +72,16 @@ def revoke_api_key(*, key: ApiKey, now: datetime, staff: str = "") -> bool:
     return bool(was_active)
 
 
+def account_of(user_id: int | None) -> int | None:
+    """Where the customer's page tells of what was done to a person; None without an account."""
+    return Account.objects.filter(user_id=user_id).values_list("pk", flat=True).first()
+
+
 def _log_key(action: str, key: ApiKey, actor: str, now: datetime) -> None:
     record_action(
         actor=actor,
         action=action,
+        account_id=account_of(key.user_id),
         target=f"user:{key.user_id}",
         reason="",
         after={"prefix": key.prefix},

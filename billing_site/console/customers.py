@@ -5,12 +5,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from billing_site.accounts.services import users_of_key
 from credits.models import Account
 from credits.staff.search import ACCOUNT_FINDERS, uuid_in
 from credits.staff.timeline import SOURCES, Source, Told
+from generation import failures
 from generation.models import Generation
 
 
@@ -33,11 +34,19 @@ def _rows(account_id: int) -> QuerySet[Any]:
 
 
 def _tell(generation: Generation) -> Told:
-    words = f"{generation.operation}: {generation.get_status_display()}"
-    if generation.error_code:
-        words += f" ({generation.error_code})"
-    price = str(generation.cost) if generation.cost else _("single")
-    return Told(f"{words}, {generation.pk}", _("for %s") % price)
+    price = (
+        ngettext("%d credit", "%d credits", generation.cost) % generation.cost
+        if generation.cost
+        else _("a single generation")
+    )
+    words = _("A %(what)s for %(price)s (%(id)s): %(status)s") % {
+        "what": generation.operation,
+        "price": price,
+        "id": generation.pk,
+        "status": generation.get_status_display().lower(),
+    }
+    why = failures.sentence(generation.error_code) if generation.error_code else ""
+    return Told(f"{words}. {why}" if why else words)
 
 
 ACCOUNT_FINDERS += [_by_generation, _by_api_key]

@@ -15,16 +15,24 @@ from unfold import widgets
 
 from credits import queries
 from credits.explanations import explain, lot_words, short_key
-from credits.models import Account, CreditLot, Hold, Pool, RetailToken
+from credits.models import Account, CreditLot, Hold, Pool, RetailToken, StaffAction
 from credits.money import money
 from credits.payments.plan_state import plan_state
 from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
+from credits.staff.deeds import in_words
 from credits.staff.links import stripe_url
 from credits.staff.purchases import Purchase, purchases_of
 
 MOST_ROWS = 10  # of lots, holds, single generations and purchases; the lists have all
 MOST_LOTS = 500  # on the page that explains a balance
+PLAN = {  # https://docs.stripe.com/api/subscriptions/object#subscription_object-status
+    "active": gettext_lazy("active"),
+    "trialing": gettext_lazy("in its trial"),
+    "past_due": gettext_lazy("overdue"),
+    "unpaid": gettext_lazy("not paid"),
+    "paused": gettext_lazy("paused"),
+}
 STORY = {  # of queries.LotStory: the first is the sum of the others
     "granted": gettext_lazy("Granted"),
     "remaining": gettext_lazy("Left"),
@@ -71,6 +79,7 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
     form = MomentForm(request.GET if "at" in request.GET else None)
     at = form.cleaned_data["at"] if form.is_bound and form.is_valid() else None
     balance = queries.balance(account_id=account.pk, now=now)
+    plan = plan_state(account_id=account.pk, now=now)
     sources = timeline.visible_to(request.user)
     kind = request.GET.get("kind", "")
     chosen = [source for source in sources if source.kind == kind] or sources
@@ -78,6 +87,7 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "account": account,
         "email": account.user.get_username(),
         "person_url": _person_url(request, account),
+        "freezing": _freezing(account),
         "pools": _pools(balance),
         "balance": balance,
         "set_aside": queries.frozen(account_id=account.pk),
@@ -87,7 +97,8 @@ def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict
         "tokens": _unused_tokens(account),
         "purchases": _purchases(request, account),
         "may_refund": request.user.has_perm("credits.refund_payment"),
-        "plan": plan_state(account_id=account.pk, now=now),
+        "plan": plan,
+        "plan_status": plan and PLAN.get(plan.subscription.status, plan.subscription.status),
         "stripe_url": stripe_url(account.stripe_customer_id or ""),
         "payments_url": _payments_url(request, account),
         "moment_form": form,
@@ -140,6 +151,14 @@ def _unused_tokens(account: Account) -> list[RetailToken]:
 
 def _first(rows: Any) -> list[Any]:
     return list(rows[:MOST_ROWS])
+
+
+def _freezing(account: Account) -> str:
+    """Who froze the account, when and why; empty for one that may spend."""
+    if account.status != Account.Status.FROZEN:
+        return ""
+    done = StaffAction.objects.filter(account=account, action="account.frozen").last()
+    return f"{done.created_at:%Y-%m-%d %H:%M} UTC, {in_words(done)}" if done else ""
 
 
 def _person_url(request: HttpRequest, account: Account) -> str:

@@ -30,6 +30,7 @@ from credits.models import (
     StaffAction,
 )
 from credits.money import grouped, signed
+from credits.staff import news
 from credits.staff.deeds import in_words
 
 PAGE = 40
@@ -147,13 +148,15 @@ def _line(entry: LedgerEntry) -> Told:
 
 
 def _token(token: RetailToken) -> Told:
-    return Told(f"{token.get_state_display()}: {short_key(token.source_key)}")
+    words = _("A single generation came (%(source)s), now %(state)s") % {
+        "source": short_key(token.source_key),
+        "state": token.get_state_display().lower(),
+    }
+    return Told(words)
 
 
 def _event(event: InboxEvent) -> Told:
-    reason = event.reason.strip().rpartition("\n")[2][:200]
-    words = f"{event.type} {short(event.object_id)}: {event.get_state_display()}"
-    return Told(f"{words} ({reason})" if reason else words)
+    return Told(news.in_words(event))
 
 
 def _notice(notice: Notice) -> Told:

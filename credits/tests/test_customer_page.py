@@ -20,8 +20,10 @@ from credits.models import (
     StaffAction,
     Subscription,
 )
+from credits.payments import rules
 from credits.services import Direction
-from credits.staff import timeline
+from credits.staff import news, timeline
+from credits.staff.deeds import in_words
 from credits.staff.links import stripe_url
 
 pytestmark = pytest.mark.django_db
@@ -185,6 +187,33 @@ class TestThePage:
         settings.STRIPE_LIVE_MODE = True
         assert stripe_url("cus_1") == "https://dashboard.stripe.com/customers/cus_1"
         assert stripe_url("") == ""
+
+    def test_says_who_froze_it_and_why(self, open_page, customer):
+        services.freeze_account(
+            account_id=customer.account_id, actor="staff:sue@example.com",
+            reason="A stolen card", now=customer.now,
+        )  # fmt: skip
+        text = open_page(kind="ledger").content.decode()
+        assert f"{customer.now:%Y-%m-%d %H:%M} UTC, sue@example.com froze the account" in text
+        assert "A stolen card" in text
+        services.unfreeze_account(account_id=customer.account_id, now=customer.now)
+        assert "froze the account" not in open_page(kind="ledger").content.decode()
+
+    def test_says_that_nobody_can_sign_in(self, open_page, customer):
+        assert "Nobody can sign in" not in open_page().content.decode()
+        get_user_model().objects.filter(credit_account=customer.account_id).update(is_active=False)
+        assert "Nobody can sign in" in open_page().content.decode()
+
+    @pytest.mark.parametrize(
+        ("status", "words"), [("trialing", "in its trial"), ("past_due", "overdue")]
+    )
+    def test_says_in_words_how_the_plan_stands(self, open_page, customer, status, words):
+        Subscription.objects.create(
+            subscription_id="sub_1", account_id=customer.account_id, status=status,
+            price_id="price_x", as_of=customer.now,
+        )  # fmt: skip
+        text = open_page().content.decode()
+        assert f"Plan price_x: {words}" in text and status not in text
 
     def test_shows_the_plan(self, open_page, customer):
         Subscription.objects.create(
@@ -363,6 +392,28 @@ def test_a_longer_history_needs_no_more_queries(
     open_page()
     with django_assert_num_queries(31):
         open_page(at=f"{now:%Y-%m-%dT%H:%M}")
+
+
+@pytest.mark.parametrize("name", rules.RULES)
+def test_every_event_that_has_a_rule_is_told_in_words(customer, name):
+    told = news.in_words(event(customer, type=name, state="ignored", reason="Not ours."))
+    assert name not in told
+    assert told.endswith(" (in_9): ignored. Not ours.")
+
+
+def test_what_staff_did_to_what_is_told_in_words(customer):
+    def told(action, **more):
+        return in_words(StaffAction(actor="staff:sue@example.com", action=action, **more))
+
+    asked = {"kind": "grant", "pool": "bulk", "amount": 1500}
+    who = "sue@example.com"
+    assert told("adjustment.waiting", after=asked, reason="Sorry") == (
+        f"{who} asked for an adjustment (Add credits: 1,500): Sorry"
+    )
+    assert told("adjustment.posted", after={"kind": "extend", "lot": 1}) == (
+        f"{who} adjusted what the account has (Let credits live longer)"
+    )
+    assert told("payment.refund", target="pi_1") == f"{who} refunded a purchase (pi_1)"
 
 
 def test_what_staff_did_is_told_in_words(open_page, customer):

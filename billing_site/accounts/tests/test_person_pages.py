@@ -157,6 +157,29 @@ class TestTheLog:
             client.post(reverse("admin:accounts_apikey_changelist"), form)
         assert logged() == [("apikey.revoke", OWNER)]
 
+    def test_is_told_on_the_customers_page(self, client, ada, account, now: datetime):
+        key, _plain = services.create_api_key(user=ada, name="laptop", now=now)
+        AccessAttempt.objects.create(username=ada.email, failures_since_start=5)
+        tried = AccessAttempt.objects.get()
+        client.post(page("change", ada), {"email": "new@example.com", "is_active": "on"})
+        words = {"password1": PASSWORD, "password2": PASSWORD}
+        client.post(reverse("admin:auth_user_password_change", args=[ada.pk]), words)
+        form = {"action": "revoke", "_selected_action": [key.pk]}
+        client.post(reverse("admin:accounts_apikey_changelist"), form)
+        client.post(page("export", ada), {"reason": "ticket 8"})
+        User.objects.filter(pk=ada.pk).update(email="ada@example.com")
+        client.post(reverse("admin:axes_accessattempt_delete", args=[tried.pk]), {"post": "yes"})
+
+        url = reverse("admin:credits_account_change", args=[account.pk])
+        items = client.get(url, {"kind": "staff"}).context["timeline"].items
+        assert [item.told.words for item in items] == [
+            "owner@example.com ended a lock-out",
+            "owner@example.com exported all data of the person: ticket 8",
+            "owner@example.com revoked an API key",
+            "owner@example.com set a new password",
+            "owner@example.com changed the sign-in",
+        ]
+
     def test_has_lock_outs_that_staff_ended(self, client, ada):
         AccessAttempt.objects.create(username=ada.email, failures_since_start=5)
         form = {

@@ -7,6 +7,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from billing_site.accounts import services as accounts
+from generation import services
 from generation.tests.cast import finish, give, give_token, request, start
 
 pytestmark = pytest.mark.django_db
@@ -60,9 +61,21 @@ def test_the_timeline_tells_of_generations_but_not_what_they_say(staff, account,
     finish(start(account, now, prompt="my secret"), now, output="its secret")
     request(account, now, funding="retail")
     page = history(staff(), account, kind="generations")
-    told = sorted(item.told.words.split(",")[0] for item in page.context["timeline"].items)
-    assert told == ["text: Done", "text: Queued"]
+    told = [item.told.words for item in page.context["timeline"].items]
+    assert told[0].startswith("A text for a single generation (") and told[0].endswith(": queued")
+    assert told[1].startswith("A text for 1 credit (") and told[1].endswith(": done")
     assert "secret" not in page.content.decode()
+
+
+def test_a_generation_that_failed_says_why_in_the_words_that_its_customer_reads(
+    staff, account, now
+):
+    give(account, now)
+    generation = start(account, now)
+    services.fail(claimed=generation, code="backend_unavailable", permanent=True, now=now)
+    page = history(staff(), account, kind="generations")
+    [item] = page.context["timeline"].items
+    assert item.told.words.endswith("failed. The model cannot be reached.")
 
 
 def test_generations_are_shown_to_who_may_see_them(staff, account, now):
