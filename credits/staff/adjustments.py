@@ -12,15 +12,17 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
-from credits.models import Account, Adjustment
-from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
+from credits.models import Account, Adjustment, StaffAction
+from credits.staff.adjustment_forms import FORMS, REASON_CODES, AdjustmentForm, StartForm, subject
 from credits.staff.base import ReadOnlyAdmin, StaffForm
+from credits.staff.deeds import adjustment_in_words, in_words, last_day
 from credits.staff.links import link_to_row
 
 State = Adjustment.State
@@ -35,7 +37,12 @@ class DecisionForm(StaffForm):
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
-    list_display = ("requested_at", "customer", "kind", "weight", "state", "requested_by", "reason")
+    list_display = ("requested_at", "customer", "what", "state", "requested_by", "reason")
+    fields = (
+        "customer", "what", "about", "weight", "reason", "why", "state", "requested_by",
+        "requested_at", "decided_by", "decided_at", "happened",
+    )  # fmt: skip
+    readonly_fields = ("customer", "what", "about", "why", "happened")
     list_filter = ("state", "kind")
     list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
@@ -47,11 +54,38 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def customer(self, adjustment: Adjustment) -> SafeString:
         return link_to_row(adjustment.account, adjustment.account.user)
 
+    @admin.display(description=_("what"))
+    def what(self, adjustment: Adjustment) -> str:
+        return adjustment_in_words({"kind": adjustment.kind, **adjustment.terms})
+
+    @admin.display(description=_("which"), empty_value="-")
+    def about(self, adjustment: Adjustment) -> str | None:
+        return subject(adjustment) or None
+
+    @admin.display(description=_("why"))
+    def why(self, adjustment: Adjustment) -> str:
+        return str(REASON_CODES.get(adjustment.reason_code, adjustment.reason_code))
+
+    @admin.display(description=_("what happened (UTC)"))
+    def happened(self, adjustment: Adjustment) -> SafeString:
+        """Who asked, approved, refused: its lines of the audit log."""
+        log = StaffAction.objects.filter(
+            account_id=adjustment.account_id, target=f"adjustment:{adjustment.pk}"
+        ).order_by("pk")
+        told = [(f"{action.created_at:%Y-%m-%d %H:%M}", in_words(action)) for action in log]
+        return format_html_join(mark_safe("<br>"), "{} {}", told)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.add_adjustment")
 
     def has_decide_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return self.has_add_permission(request) or request.user.has_perm(APPROVE)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Nothing to decide once it is settled."""
+        adjustment = self.get_object(request, str(object_id))
+        waits = adjustment is not None and adjustment.state == State.WAITING
+        return super().get_actions_detail(request, object_id) if waits else []
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -93,7 +127,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         if form.is_valid():
             try:
                 messages.success(request, self._decide(request, adjustment, form))
-                return redirect("admin:credits_adjustment_changelist")
+                return redirect("admin:credits_adjustment_change", adjustment.pk)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         lines, agreed = _outlook(adjustment)
@@ -217,17 +251,19 @@ def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
     ]
     if not lines:
         lines.append(gettext("No credit moves."))
-    if "expires_at" in terms:
-        lines.append(gettext("They end on %s.") % terms["expires_at"])
+    if day := last_day(terms):
+        lines.append(gettext("Their last day is %s (UTC).") % day)
     return lines
 
 
 def _described(adjustment: Adjustment) -> str:
-    return gettext("%(who)s asked for this on %(day)s: %(reason)s") % {
+    asked = gettext("%(who)s asked for this on %(day)s: %(reason)s") % {
         "who": adjustment.requested_by,
         "day": f"{adjustment.requested_at:%Y-%m-%d %H:%M} UTC",
         "reason": adjustment.reason,
     }
+    about = subject(adjustment)
+    return f"{asked} – {about}" if about else asked  # noqa: RUF001
 
 
 def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, str]]:

@@ -150,7 +150,10 @@ def _line(entry: LedgerEntry) -> Told:
 
 def _token(token: RetailToken) -> Told:
     source, _colon, identity = token.source_key.partition(":")
-    return Told(f"{token.get_state_display()}: {source} {short(identity)}")
+    origin = f"{source} {short(identity)}"
+    if source == "adjustment":
+        origin = _("given by staff (%s)") % token.terms.get("note", "")
+    return Told(f"{token.get_state_display()}: {origin}")
 
 
 def _event(event: InboxEvent) -> Told:
