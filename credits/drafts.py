@@ -88,7 +88,7 @@ def set_for_sale(*, offer_id: int, for_sale: bool, actor: str, now: datetime) ->
 def rename(*, offer_id: int, name: str, order: int, actor: str, now: datetime) -> None:
     """What may change of a published offer: its name, and its place in the list."""
     with transaction.atomic():
-        offer = Offer.objects.select_for_update().get(pk=offer_id)
+        offer = _locked(offer_id)
         before = {"name": offer.name, "order": offer.order}
         if wrong := problems_of(Listed(**{**asdict(listed(offer)), "name": name})):
             raise PricingError(*wrong)
@@ -105,8 +105,15 @@ def discard(*, offer_id: int, actor: str, now: datetime) -> None:
         draft.delete()
 
 
+def _locked(offer_id: int) -> Offer:
+    offer = Offer.objects.select_for_update().filter(pk=offer_id).first()
+    if offer is None:
+        raise PricingError("There is no such offer: perhaps it was discarded.")
+    return offer
+
+
 def _draft(offer_id: int) -> Offer:
-    offer = Offer.objects.select_for_update().get(pk=offer_id)
+    offer = _locked(offer_id)
     if not offer.draft:
         raise PricingError("Its terms are fixed, because it was published: make a successor.")
     return offer
@@ -117,7 +124,7 @@ def _new_draft(replaces_id: int | None) -> Offer:
 
 
 def _set_active(offer_id: int, active: bool, actor: str, now: datetime) -> None:
-    offer = Offer.objects.select_for_update().get(pk=offer_id)
+    offer = _locked(offer_id)
     if offer.draft:
         raise PricingError("A draft is published, not put on sale.")
     if offer.active != active:

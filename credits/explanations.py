@@ -133,7 +133,12 @@ def _adjust(entry: LedgerEntry) -> str:
     source, identity = _parts(entry.reference.removeprefix("adjustment:"))
     if entry.actor == "stripe" and source == "invoice":
         return _("Change to a smaller plan, invoice %s") % identity
-    return _("By staff: %s") % entry.note if entry.note else _("By staff")
+    moved = {
+        "out": _("Moved to another pool by staff"),
+        "in": _("Moved from another pool by staff"),
+    }
+    words = moved.get(identity, _("By staff"))
+    return f"{words}: {entry.note}" if entry.note else words
 
 
 EXPLAIN: dict[LedgerEntry.Kind, Callable[[LedgerEntry], str]] = {

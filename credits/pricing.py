@@ -1,7 +1,8 @@
 """The price list: reads it from a TOML file, finds everything wrong with it, writes the offers.
 
-The file is the whole list: what is no longer in it is no longer for sale. What has been bought is
-never edited, it is replaced by an offer with another slug.
+The file is the whole list: what is no longer in it is no longer for sale, but for what staff keeps
+in the admin (drafts.py). What has been bought is never edited, it is replaced by an offer with
+another slug.
 """
 
 import re
@@ -13,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 
-from credits.models import CreditLot, Offer, RetailToken
+from credits.models import CreditLot, Offer, RetailToken, StaffAction
 from credits.services.errors import MOST_CREDITS, MOST_PAID
 
 DEFAULT_FILE = Path(__file__).with_name("pricing.toml")
@@ -64,8 +66,10 @@ class Changes:
     changed: list[str] = field(default_factory=list)
     unchanged: list[str] = field(default_factory=list)
     deactivated: list[str] = field(default_factory=list)
+    left: list[str] = field(default_factory=list)
 
 
+STAFF_ACTIONS = ("offer.publish", "offer.retire", "offer.sell", "offer.rename")
 KEYS = {key.name: key for key in fields(Listed)}
 
 
@@ -94,10 +98,13 @@ def read(path: Path) -> list[Listed]:
 def write(listed: list[Listed]) -> Changes:
     """Makes the offers what the list says, all of them or none.
 
-    Raises PricingError if that would change the terms of an offer that somebody has bought. An id
-    that Stripe gave to an offer stays when the list names none.
+    What staff has made or changed in the admin is left alone, whatever the list says of it. Raises
+    PricingError if the terms of an offer that somebody has bought would change. An id that Stripe
+    gave to an offer stays when the list names none.
     """
-    known = {offer.slug: offer for offer in Offer.objects.select_for_update()}
+    of_staff = slugs_of_staff()
+    offers = Offer.objects.select_for_update().exclude(slug__in=of_staff)
+    known = {offer.slug: offer for offer in offers}
     refused = [
         sentence
         for entry in listed
@@ -106,8 +113,10 @@ def write(listed: list[Listed]) -> Changes:
     ]
     if refused:
         raise PricingError(*refused)
-    changes = Changes()
+    changes = Changes(left=sorted(of_staff))
     for order, entry in enumerate(listed, start=1):
+        if entry.slug in of_staff:
+            continue
         offer = known.pop(entry.slug, None) or Offer(slug=entry.slug)
         _write_offer(offer, entry, order, changes)
     for offer in known.values():
@@ -116,6 +125,17 @@ def write(listed: list[Listed]) -> Changes:
             offer.save(update_fields=["active"])
             changes.deactivated.append(offer.slug)
     return changes
+
+
+def slugs_of_staff() -> set[str]:
+    """The offers that are kept in the admin: drafts, and what staff published, retired or renamed.
+
+    The audit log says which: otherwise a list that nobody has touched would take an offer off sale
+    that was published yesterday, and put back what it replaced.
+    """
+    done = StaffAction.objects.filter(action__in=STAFF_ACTIONS).values("target")
+    kept = Offer.objects.filter(Q(draft=True) | Q(slug__in=done))
+    return set(kept.values_list("slug", flat=True))
 
 
 def _write_offer(offer: Offer, entry: Listed, order: int, changes: Changes) -> None:

@@ -91,7 +91,8 @@ ADD = {
 EXPORTED = (
     "credits_checkoutstart", "credits_creditlot", "credits_hold", "credits_inboxevent",
     "credits_ledgerentry", "credits_notice", "credits_payment", "credits_planclick",
-    "credits_planschedule", "credits_refund", "credits_refundrequest", "credits_retailtoken",
+    "credits_planschedule", "credits_promotionalcode", "credits_redemption", "credits_refund",
+    "credits_refundrequest", "credits_retailtoken",
     "credits_staffaction", "credits_subscription", "generation_generation",
 )  # fmt: skip
 DELETE = {"auth_group": OWNER, "axes_accessattempt": OWNER}
@@ -128,6 +129,7 @@ PAGES = {
     "credits_offer_retire": MONEY,
     "credits_offer_sell": MONEY,
     "credits_payment_refund": MONEY,
+    "credits_promotionalcode_switch_off_this": MONEY,
 }
 ACTIONS = {
     ("accounts_apikey", "revoke"): HELP,
@@ -136,7 +138,6 @@ ACTIONS = {
     ("credits_inboxevent", "mirror_all"): HELP,
     ("credits_inboxevent", "retry_all"): HELP,
     ("credits_notice", "send_again"): HELP,
-    ("credits_promotionalcode", "download"): LOOKING,
     ("credits_promotionalcode", "switch_off"): MONEY,
 }
 

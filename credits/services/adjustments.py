@@ -155,7 +155,14 @@ def refuse_adjustment(
 def lapse_adjustments(*, now: datetime) -> int:
     """Ends requests that nobody has decided within LIFE; returns how many."""
     old = Adjustment.objects.filter(state=State.WAITING, requested_at__lte=now - LIFE)
-    return old.update(state=State.LAPSED, decided_at=now)
+    lapsed = 0
+    with transaction.atomic():
+        for adjustment in old.select_for_update():
+            adjustment.state, adjustment.decided_at = State.LAPSED, now
+            adjustment.save(update_fields=["state", "decided_at"])
+            _log(adjustment, "adjustment.lapse", "system", "Nobody decided it within 7 days.", now)
+            lapsed += 1
+    return lapsed
 
 
 # Posting ------------------------------------------------------------------------------------------

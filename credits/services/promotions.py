@@ -110,7 +110,14 @@ def create_codes(
             action="codes.create",
             target=first if count == 1 else f"{count} codes from {first}",
             reason=campaign,
-            after={"credits": amount, "days": days, "most_uses": most_uses},
+            after={
+                "credits": amount,
+                "days": days,
+                "most_uses": most_uses,
+                "valid_from": (valid_from or now).isoformat(),
+                "valid_until": valid_until.isoformat() if valid_until else None,
+                "new_customers_only": new_customers_only,
+            },
             now=now,
         )
     return made

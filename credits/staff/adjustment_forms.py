@@ -4,9 +4,12 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from credits.explanations import lot_words
 from credits.models import Account, Adjustment, CreditLot, Hold, Pool, RetailToken
+from credits.money import money
 from credits.services.errors import MOST_CREDITS
 from credits.staff.base import LastDayField, StaffForm, end_of
 
@@ -71,6 +74,8 @@ class AdjustmentForm(StaffForm):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = found
+        if not found:
+            field.help_text = _("The account has none.")
 
 
 def _pool(label: Any) -> forms.ChoiceField:
@@ -123,13 +128,7 @@ class GiveBackForm(AdjustmentForm):
 
     def fill_choices(self) -> None:
         holds = Hold.objects.filter(account=self.account, captured__gt=0).order_by("-id")
-        self._choose(
-            "hold",
-            [
-                (hold.pk, f"{hold.reference}: {hold.captured} ({hold.created_at:%Y-%m-%d %H:%M})")
-                for hold in holds[:CHOICES_SHOWN]
-            ],
-        )
+        self._choose("hold", [(hold.pk, _work(hold)) for hold in holds[:CHOICES_SHOWN]])
 
 
 class RevokeTokenForm(AdjustmentForm):
@@ -139,12 +138,27 @@ class RevokeTokenForm(AdjustmentForm):
         free = RetailToken.objects.filter(
             account=self.account, state=RetailToken.State.AVAILABLE
         ).order_by("pk")[:CHOICES_SHOWN]
-        self._choose("token", [(token.pk, token.source_key) for token in free])
+        self._choose("token", [(token.pk, _single(token)) for token in free])
 
 
 def _described(lot: CreditLot) -> str:
-    assert lot.expires_at is not None, "filtered"
-    return f"{lot.remaining} {lot.pool}, until {lot.expires_at:%Y-%m-%d} ({lot.source_key})"
+    words = gettext("%(left)d left of: %(lot)s. End: %(end)s UTC")
+    end = f"{lot.expires_at:%Y-%m-%d %H:%M}" if lot.expires_at else "-"
+    return words % {"left": lot.remaining, "lot": lot_words(lot), "end": end}
+
+
+def _work(hold: Hold) -> str:
+    """A generation by its id, which the customer knows; removals by staff can be undone too."""
+    source, _colon, identity = hold.reference.partition(":")
+    what = gettext("Removed by staff") if source == "adjustment" else f"{source} {identity}"
+    return f"{hold.created_at:%Y-%m-%d %H:%M} UTC, {hold.captured}: {what}"
+
+
+def _single(token: RetailToken) -> str:
+    source, _colon, identity = token.source_key.partition(":")
+    what = gettext("given by staff") if source == "adjustment" else identity
+    price = money(token.amount_paid, token.currency) if token.amount_paid else ""
+    return ", ".join(part for part in (f"{token.created_at:%Y-%m-%d}", price, what) if part)
 
 
 Kind = Adjustment.Kind

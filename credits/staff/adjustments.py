@@ -12,17 +12,19 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.safestring import SafeString
+from django.utils.html import format_html_join
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
-from credits.models import Account, Adjustment
+from credits.models import Account, Adjustment, StaffAction
 from credits.money import grouped
 from credits.staff import adjustment_words
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
 from credits.staff.base import ReadOnlyAdmin, StaffForm
+from credits.staff.deeds import adjustment_in_words, in_words
 from credits.staff.links import link_to_row
 from credits.staff.search import number_in
 
@@ -39,13 +41,13 @@ class DecisionForm(StaffForm):
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
     list_display = (
-        "requested_at", "customer", "kind", "counts_as", "state", "requested_by", "reason",
+        "requested_at", "customer", "in_short", "counts_as", "state", "requested_by", "reason",
     )  # fmt: skip
     fields = (
         "customer", "requested_at", "requested_by", "kind", "what", "about", "counts_as", "why",
-        "reason", "state", "decided_by", "decided_at",
+        "reason", "state", "decided_by", "decided_at", "happened",
     )  # fmt: skip
-    readonly_fields = ("customer", "what", "about", "counts_as", "why")
+    readonly_fields = ("customer", "what", "about", "counts_as", "why", "happened")
     list_filter = ("state", "kind")
     list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
@@ -67,6 +69,11 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         row = adjustment_words.row_of(adjustment)
         return link_to_row(row) if row else None
 
+    @admin.display(description=_("what"))
+    def in_short(self, adjustment: Adjustment) -> str:
+        """Without asking for what it is about."""
+        return adjustment_in_words({"kind": adjustment.kind, **adjustment.terms})
+
     @admin.display(description=_("counts as (credits)"))
     def counts_as(self, adjustment: Adjustment) -> str:
         """Against the limit of who asked."""
@@ -76,11 +83,26 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def why(self, adjustment: Adjustment) -> str:
         return adjustment_words.why(adjustment)
 
+    @admin.display(description=_("what happened (UTC)"))
+    def happened(self, adjustment: Adjustment) -> SafeString:
+        """Who asked, approved, refused: its lines of the audit log."""
+        log = StaffAction.objects.filter(
+            account_id=adjustment.account_id, target=f"adjustment:{adjustment.pk}"
+        ).order_by("pk")
+        told = [(f"{action.created_at:%Y-%m-%d %H:%M}", in_words(action)) for action in log]
+        return format_html_join(mark_safe("<br>"), "{} {}", told)
+
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.add_adjustment")
 
     def has_decide_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return self.has_add_permission(request) or request.user.has_perm(APPROVE)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Nothing to decide once it is settled."""
+        adjustment = self.get_object(request, str(object_id))
+        waits = adjustment is not None and adjustment.state == State.WAITING
+        return super().get_actions_detail(request, object_id) if waits else []
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -126,7 +148,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         if form.is_valid():
             try:
                 messages.success(request, self._decide(request, adjustment, form))
-                return redirect("admin:credits_adjustment_changelist")
+                return redirect("admin:credits_adjustment_change", adjustment.pk)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         lines, agreed = _outlook(adjustment)

@@ -121,9 +121,14 @@ def actor_of(request: HttpRequest) -> str:
     return f"staff:{request.user.get_username()}"
 
 
+def start_of(day: date) -> datetime:
+    """The first moment of this day, UTC."""
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
 def end_of(day: date) -> datetime:
     """The moment after the last one of this day, UTC."""
-    return datetime(day.year, day.month, day.day, tzinfo=UTC) + timedelta(days=1)
+    return start_of(day) + timedelta(days=1)
 
 
 def last_day(end: datetime) -> date:

@@ -1,10 +1,15 @@
 """What staff did to a customer, in words. The audit log keeps the stable names."""
 
+from typing import Any
+
+from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credits.explanations import short
-from credits.models import Adjustment, StaffAction
+from credits.models import Adjustment, Pool, StaffAction
+from credits.money import grouped
+from credits.staff.base import last_day
 
 WORDS = {
     "account.frozen": gettext_lazy("froze the account"),
@@ -15,6 +20,7 @@ WORDS = {
     "adjustment.waiting": gettext_lazy("asked for an adjustment"),
     "adjustment.approve": gettext_lazy("approved an adjustment"),
     "adjustment.refuse": gettext_lazy("refused an adjustment"),
+    "adjustment.lapse": gettext_lazy("let an adjustment lapse"),
     "credits.grant": gettext_lazy("gave credits"),
     "payment.refund": gettext_lazy("refunded a purchase"),
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
@@ -50,9 +56,16 @@ def _which(action: StaffAction) -> str:
     """What tells this deed from others of its kind; "" where the words say it all."""
     if action.action.startswith(ABOUT):
         return short(action.target)
-    kind = action.after.get("kind", "")
-    if kind not in Adjustment.Kind.values:
-        return ""
-    amount = action.after.get("amount")
-    label = str(Adjustment.Kind(kind).label)
-    return f"{label}: {amount:,}" if amount else label
+    return adjustment_in_words(action.after) if action.action.startswith("adjustment.") else ""
+
+
+def adjustment_in_words(terms: dict[str, Any]) -> str:
+    """What an adjustment is about, from its kind and terms: "Add credits: 5 bulk"."""
+    kind = terms.get("kind", "")
+    words = str(dict(Adjustment.Kind.choices).get(kind, kind))
+    pools = [Pool(terms[name]).label.lower() for name in ("pool", "to_pool") if name in terms]
+    if "amount" in terms:
+        words += f": {grouped(terms['amount'])} " + " → ".join(pools)
+    if end := parse_datetime(terms.get("expires_at") or ""):
+        words += ", " + _("last day %s") % last_day(end)
+    return words

@@ -1,16 +1,21 @@
 """The price list: drafts are written, looked at and published here; published terms are fixed."""
 
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable
 from dataclasses import asdict
-from functools import partial
+from functools import wraps
+from itertools import count
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
+from django.core.signing import Signer
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
+from django.utils.formats import number_format
+from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -20,104 +25,86 @@ from credits.models import Offer
 from credits.money import money
 from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
-from credits.pricing import Listed, PricingError
+from credits.pricing import PricingError
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
+from credits.staff.offer_forms import DraftForm, PlaceForm
+
+ALL = ("draft", "published", "retired")
+LABELS = {"draft": _("a draft"), "published": _("published"), "retired": _("retired")}
+STATES = {  # of an offer, in which it can be done
+    "preview": ("draft",),
+    "edit": ALL,
+    "publish": ("draft",),
+    "discard": ("draft",),
+    "succeed": ("published", "retired"),
+    "retire": ("published",),
+    "sell": ("retired",),
+}
+View = Callable[["OfferAdmin", HttpRequest, Offer], HttpResponse]
 
 
-class DraftForm(StaffForm):
-    """All terms of an offer, which are free until it is published."""
+def of_an_offer(view: View) -> Callable[["OfferAdmin", HttpRequest, str], HttpResponse]:
+    """The view of an action, for offers in its STATES. A second click is led back to the offer."""
 
-    name = forms.CharField(max_length=80)
-    slug = forms.CharField(
-        max_length=50, help_text=_("Names it for ever, also at Stripe: a-z, 0-9, - and _.")
-    )
-    kind = forms.ChoiceField(choices=Offer.Kind.choices)
-    credits_ = forms.IntegerField(
-        label=_("Credits"), min_value=0, initial=0, help_text=_("None for a single generation.")
-    )
-    rollover_cap = forms.IntegerField(
-        min_value=0, initial=0, help_text=_("Unused credits that a plan's renewal carries over.")
-    )
-    amount = forms.IntegerField(
-        min_value=0, label=_("Price"), help_text=_("In minor units: 900 usd are $9.00.")
-    )
-    currency = forms.CharField(min_length=3, max_length=3, initial="usd")
-    interval = forms.ChoiceField(choices=Offer.Interval.choices, required=False)
-    trial_days = forms.IntegerField(
-        min_value=0, initial=0, help_text=_("Days for nothing, for who never had a plan; 0: none.")
-    )
-    trial_credits = forms.IntegerField(
-        min_value=0, initial=0, help_text=_("What these days bring, once per account.")
-    )
+    @wraps(view)
+    def checked(page: "OfferAdmin", request: HttpRequest, object_id: str) -> HttpResponse:
+        offer = page.get_object(request, object_id)
+        if offer is not None and offer.state in STATES[view.__name__]:
+            return view(page, request, offer)
+        return _nothing_done(request, offer)
 
-    @property
-    def entry(self) -> Listed:
-        """The draft as the price list would have it; the amount in minor units."""
-        given = dict(self.cleaned_data)
-        given["credits"], given["currency"] = given.pop("credits_"), given["currency"].lower()
-        return Listed(**given)
-
-    @staticmethod
-    def filled(offer: Offer) -> dict[str, Any]:
-        """What the form shows for an offer."""
-        shown = asdict(drafts.listed(offer))
-        return {**shown, "credits_": shown.pop("credits")}
+    return checked
 
 
-class PlaceForm(StaffForm):
-    """What may be changed of a published offer."""
+class State(admin.SimpleListFilter):
+    title = _("state")
+    parameter_name = "state"
 
-    name = forms.CharField(max_length=80)
-    order = forms.IntegerField(min_value=0, max_value=10_000, help_text=_("1 comes first."))
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(state, capfirst(LABELS[state])) for state in ALL]
+
+    def queryset(self, request: HttpRequest, offers: QuerySet[Offer]) -> QuerySet[Offer]:
+        return {
+            "draft": offers.filter(draft=True),
+            "published": offers.filter(draft=False, active=True),
+            "retired": offers.filter(draft=False, active=False),
+        }.get(self.value() or "", offers)
 
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "state", "kind", "credits", "price", "rollover_cap", "order")
+    list_display = ("name", "slug", "is_now", "kind", "credits", "price", "rollover_cap", "order")
+    sortable_by = ()
     fields = (
-        "name", "slug", "state", "kind", "credits", "rollover_cap", "price", "amount", "currency",
+        "name", "slug", "is_now", "kind", "credits", "rollover_cap", "price", "amount", "currency",
         "interval", "trial_days", "trial_credits", "stripe_price_id", "replaces", "order",
     )  # fmt: skip
-    readonly_fields = ("state", "price")
-    list_filter = ("draft", "active", "kind")
+    readonly_fields = ("is_now", "price")
+    list_filter = (State, "kind")
     ordering = ("order", "slug")
     search_fields = ("slug__istartswith", "name__istartswith", "stripe_price_id__exact")
-    actions_detail = ("preview", "edit", "publish", "discard", "succeed", "retire", "sell")
+    actions_detail = tuple(STATES)
 
-    @admin.display(description=_("price"), ordering="amount")
+    @admin.display(description=_("state"))
+    def is_now(self, offer: Offer) -> str:
+        return capfirst(str(LABELS[offer.state]))
+
+    @admin.display(description=_("price"))
     def price(self, offer: Offer) -> str:
         return _price(offer)
 
     def has_add_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_offer")
 
-    def has_preview_permission(self, request: HttpRequest, object_id: str = "") -> bool:
-        """For who may look, of drafts."""
-        offer = self.get_object(request, object_id) if object_id else None
-        is_draft = offer is not None and offer.draft
-        return self.has_view_permission(request) and (is_draft or not object_id)
-
-    def has_draft_permission(self, request: HttpRequest, object_id: str = "") -> bool:
-        return self._may(request, object_id, draft=True)
-
-    def has_published_permission(self, request: HttpRequest, object_id: str = "") -> bool:
-        return self._may(request, object_id, draft=False)
-
-    def has_sold_permission(self, request: HttpRequest, object_id: str = "") -> bool:
-        return self._may(request, object_id, draft=False, active=True)
-
-    def has_retired_permission(self, request: HttpRequest, object_id: str = "") -> bool:
-        return self._may(request, object_id, draft=False, active=False)
-
-    def _may(self, request: HttpRequest, object_id: str, **state: bool) -> bool:
-        """Whether this person may change offers, and this one is in such a state."""
-        if not object_id:
-            return self.has_add_permission(request)
-        offer = self.get_object(request, object_id)
-        fits = offer is not None and all(
-            getattr(offer, name) == is_so for name, is_so in state.items()
-        )
-        return fits and self.has_add_permission(request)
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """What can be done to an offer in this state."""
+        offer = self.get_object(request, str(object_id))
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        return [
+            action
+            for action in found
+            if offer and offer.state in STATES[action.action_name.rpartition("_")[2]]
+        ]
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -126,142 +113,191 @@ class OfferAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         return self._draft_page(request, DraftForm(request.POST or None), gettext("New draft"))
 
-    @action(description=_("Preview"), url_path="preview", permissions=["preview"])
-    def preview(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @action(description=_("Preview"), url_path="preview", permissions=["view"])
+    @of_an_offer
+    def preview(self, request: HttpRequest, draft: Offer) -> HttpResponse:
         """The page of prices as customers will see it, on which nothing can be clicked."""
-        draft = self.row_or_404(request, object_id)
+        if client.is_configured():
+            draft.stripe_price_id = "made when it is published"  # so that it looks for sale
         offers = drafts.price_list_with(draft)
         prices = [(offer, money(offer.amount, offer.currency)) for offer in offers]
         context = {"draft": draft, "prices": prices, "sells": client.is_configured()}
         return render(request, "admin/credits/offer/preview.html", context)
 
     @action(description=_("Edit"), url_path="edit", permissions=["add"])
-    def edit(self, request: HttpRequest, object_id: str) -> HttpResponse:
+    @of_an_offer
+    def edit(self, request: HttpRequest, offer: Offer) -> HttpResponse:
         """A draft wholly; of a published offer its name and place."""
-        offer = self.row_or_404(request, object_id)
         if not offer.draft:
             return self._place_page(request, offer)
         form = DraftForm(request.POST or None, initial=DraftForm.filled(offer))
-        return self._draft_page(request, form, f"{offer.name}: {_price(offer)}", offer_id=offer.pk)
+        if form.is_valid() and request.POST.get("agreed") != _signature(offer):
+            form.add_error(None, gettext("Somebody changed it meanwhile: %s.") % _price(offer))
+        title = f"{offer.name}: {_price(offer)}"
+        return self._draft_page(request, form, title, agreed=_signature(offer), offer_id=offer.pk)
 
-    @action(description=_("Make a successor"), url_path="succeed", permissions=["published"])
-    def succeed(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self.row_or_404(request, object_id)
-        initial = DraftForm.filled(offer) | {"slug": f"{offer.slug[:45]}-2"}
+    @action(description=_("Make a successor"), url_path="succeed", permissions=["add"])
+    @of_an_offer
+    def succeed(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        initial = DraftForm.filled(offer) | {"slug": _next_slug(offer)}
         form = DraftForm(request.POST or None, initial=initial)
         title = gettext("Successor of %s") % offer.name
         return self._draft_page(request, form, title, replaces_id=offer.pk)
 
-    @action(description=_("Publish"), url_path="publish", permissions=["draft"])
-    def publish(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self.row_or_404(request, object_id)
+    @action(description=_("Publish"), url_path="publish", permissions=["add"])
+    @of_an_offer
+    def publish(self, request: HttpRequest, offer: Offer) -> HttpResponse:
         lines = [
             gettext("It costs %s.") % _price(offer),
-            *_trial(offer),
+            *_brings(offer),
             gettext("Its terms cannot be changed any more after this."),
+            *_retires(offer),
         ]
-        if offer.replaces:
-            lines.append(gettext("%s is retired; who has it keeps it.") % offer.replaces)
+
+        def do(**who: Any) -> None:
+            publishing.publish_offer(offer_id=offer.pk, seen=drafts.listed(offer), **who)
+
+        done = gettext("%s is on sale: customers see it on the page of prices.") % offer
         return self._confirm(
-            request,
-            offer,
-            publishing.publish_offer,
-            button=gettext("Publish"),
-            done=gettext("On sale."),
-            lines=lines,
+            request, offer, do, gettext("Publish"), done, lines, agreed=_signature(offer)
         )
 
-    @action(description=_("Discard"), url_path="discard", permissions=["draft"])
-    def discard(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        offer = self.row_or_404(request, object_id)
-        return self._confirm(
-            request,
-            offer,
-            drafts.discard,
-            button=gettext("Discard"),
-            done=gettext("Discarded."),
-        )
+    @action(description=_("Discard"), url_path="discard", permissions=["add"])
+    @of_an_offer
+    def discard(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        def do(**who: Any) -> None:
+            drafts.discard(offer_id=offer.pk, **who)
 
-    @action(description=_("Retire"), url_path="retire", permissions=["sold"])
-    def retire(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_for_sale(request, object_id, gettext("Retire"), for_sale=False)
+        lines = [gettext("The draft is gone after this. Nobody but staff has seen it.")]
+        done = gettext("%s is discarded.") % offer
+        return self._confirm(request, offer, do, gettext("Discard"), done, lines)
 
-    @action(description=_("Put back on sale"), url_path="sell", permissions=["retired"])
-    def sell(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        return self._set_for_sale(request, object_id, gettext("Put back on sale"), for_sale=True)
+    @action(description=_("Retire"), url_path="retire", permissions=["add"])
+    @of_an_offer
+    def retire(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        button, done = gettext("Retire"), gettext("%s is not sold any more.") % offer
+        return self._set_for_sale(request, offer, False, button, done)
+
+    @action(description=_("Put back on sale"), url_path="sell", permissions=["add"])
+    @of_an_offer
+    def sell(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        button, done = gettext("Put back on sale"), gettext("%s is on sale again.") % offer
+        return self._set_for_sale(request, offer, True, button, done)
 
     def _set_for_sale(
-        self, request: HttpRequest, object_id: str, button: str, *, for_sale: bool
+        self, request: HttpRequest, offer: Offer, for_sale: bool, button: str, done: str
     ) -> HttpResponse:
-        return self._confirm(
-            request,
-            self.row_or_404(request, object_id),
-            partial(drafts.set_for_sale, for_sale=for_sale),
-            button=button,
-            done=gettext("Done."),
-            lines=[gettext("Who has it keeps it, as it is.")],
-        )
+        def do(**who: Any) -> None:
+            drafts.set_for_sale(offer_id=offer.pk, for_sale=for_sale, **who)
+
+        lines = [gettext("Who has it keeps it, as it is.")]
+        return self._confirm(request, offer, do, button, done, lines)
 
     def _draft_page(
-        self, request: HttpRequest, form: DraftForm, title: str, **ids: int
+        self, request: HttpRequest, form: DraftForm, title: str, agreed: str = "", **ids: int
     ) -> HttpResponse:
-        """The form of a draft; `ids` says which draft it is, or which offer it is to replace."""
         if form.is_valid():
             try:
                 draft = drafts.save_draft(
                     form.entry, actor=actor_of(request), now=timezone.now(), **ids
                 )
             except PricingError as error:
-                form.add_error(None, list(error.problems))
+                form.refuse(error)
             else:
                 messages.success(request, gettext("Saved as a draft: nobody sees it yet."))
                 return redirect("admin:credits_offer_change", draft.pk)
-        return self._page(request, form, title, gettext("Save draft"))
+        return self._page(request, form, title, gettext("Save draft"), agreed=agreed)
 
     def _place_page(self, request: HttpRequest, offer: Offer) -> HttpResponse:
-        """Of a published offer only the name and the place may be changed."""
         form = PlaceForm(request.POST or None, initial={"name": offer.name, "order": offer.order})
         if form.is_valid():
-            drafts.rename(
-                offer_id=offer.pk, actor=actor_of(request), now=timezone.now(), **form.cleaned_data
-            )
-            return redirect("admin:credits_offer_change", offer.pk)
-        return self._page(request, form, offer.name, gettext("Save"))
+            try:
+                drafts.rename(
+                    offer_id=offer.pk,
+                    actor=actor_of(request),
+                    now=timezone.now(),
+                    **form.cleaned_data,
+                )
+            except PricingError as error:
+                form.refuse(error)
+            else:
+                messages.success(request, gettext("Saved: customers see it at once."))
+                return redirect("admin:credits_offer_change", offer.pk)
+        intro = gettext(
+            "Its terms are fixed, because it was published: make a successor for others."
+        )
+        return self._page(request, form, offer.name, gettext("Save"), intro=intro)
 
     def _confirm(
         self,
         request: HttpRequest,
         offer: Offer,
-        change: Callable[..., Any],
-        *,
+        do: Callable[..., None],
         button: str,
         done: str,
-        lines: Sequence[str] = (),
+        lines: list[str],
+        agreed: str = "",
     ) -> HttpResponse:
-        """A page that says in `lines` what a click on the button changes, and then changes it."""
+        """A page with one button. `agreed` says what of the offer the person has seen."""
         form = StaffForm(request.POST if request.method == "POST" else None)
+        if form.is_bound and request.POST.get("agreed", "") != agreed:
+            form.add_error(
+                None, gettext("Somebody changed the draft meanwhile: please look again.")
+            )
         if form.is_valid():
             try:
-                change(offer_id=offer.pk, actor=actor_of(request), now=timezone.now())
+                do(actor=actor_of(request), now=timezone.now())
             except PricingError as error:
+                now = Offer.objects.filter(pk=offer.pk).first()
+                if now is None or now.state != offer.state:
+                    return _nothing_done(request, now)
                 form.add_error(None, list(error.problems))
             except SellingUnavailable as error:
-                form.add_error(None, f"{error} {error.reason}")
+                form.add_error(
+                    None,
+                    gettext("Stripe made no price, so it stays a draft: please try again. (%s)")
+                    % error.reason,
+                )
             else:
                 messages.success(request, done)
-                return redirect("admin:credits_offer_changelist")
-        return self._page(request, form, offer.name, button, lines=lines)
+                return _back_to(offer.pk)
+        return self._page(request, form, offer.name, button, lines=lines, agreed=agreed)
 
     def _page(
-        self,
-        request: HttpRequest,
-        form: forms.Form,
-        title: str,
-        button: str,
-        **context: Any,
+        self, request: HttpRequest, form: StaffForm, title: str, button: str, **context: Any
     ) -> HttpResponse:
-        buttons = [("confirm", button)]
-        return self.form_page(request, form, title=title, buttons=buttons, **context)
+        return self.form_page(request, form, title=title, buttons=[("confirm", button)], **context)
+
+
+def _nothing_done(request: HttpRequest, offer: Offer | None) -> HttpResponse:
+    """For who comes too late: by a second click, or from a tab that was open for long."""
+    if offer is None:
+        messages.warning(request, gettext("There is no such offer: perhaps it was discarded."))
+        return redirect("admin:credits_offer_changelist")
+    words = gettext("%(offer)s is %(state)s: nothing more was done.")
+    messages.warning(request, words % {"offer": offer, "state": LABELS[offer.state]})
+    return _back_to(offer.pk)
+
+
+def _back_to(offer_id: int) -> HttpResponse:
+    """The page of the offer, or the list once it is discarded."""
+    if Offer.objects.filter(pk=offer_id).exists():
+        return redirect("admin:credits_offer_change", offer_id)
+    return redirect("admin:credits_offer_changelist")
+
+
+def _signature(offer: Offer) -> str:
+    """Says that just these terms were looked at."""
+    return Signer(salt="offer").signature(json.dumps(asdict(drafts.listed(offer))))
+
+
+def _next_slug(offer: Offer) -> str:
+    """starter-2 after starter, then starter-3: the first that is free."""
+    first = offer
+    while first.replaces is not None:
+        first = first.replaces
+    slugs = (f"{first.slug[:45]}-{number}" for number in count(2))
+    return next(slug for slug in slugs if not Offer.objects.filter(slug=slug).exists())
 
 
 def _price(offer: Offer) -> str:
@@ -275,11 +311,27 @@ def _price(offer: Offer) -> str:
     }
 
 
-def _trial(offer: Offer) -> list[str]:
-    """The sentence about its trial, if it has one."""
-    if not offer.trial_days:
+def _brings(offer: Offer) -> list[str]:
+    """What who buys it gets, a sentence each."""
+    lines = []
+    if offer.credits:
+        lines.append(gettext("It brings %s credits.") % number_format(offer.credits))
+    if offer.rollover_cap:
+        cap = number_format(offer.rollover_cap)
+        lines.append(gettext("Up to %s unused ones are carried over.") % cap)
+    if offer.trial_days:
+        sentence = gettext(
+            "Before that, who never had a plan gets %(credits)s credits for %(days)s days."
+        )
+        lines.append(sentence % {"credits": offer.trial_credits, "days": offer.trial_days})
+    return lines
+
+
+def _retires(draft: Offer) -> list[str]:
+    """What becomes of the offer that it replaces."""
+    old = draft.replaces
+    if old is None:
         return []
-    sentence = gettext(
-        "Before that, who never had a plan gets %(credits)s credits for %(days)s days."
-    )
-    return [sentence % {"credits": offer.trial_credits, "days": offer.trial_days}]
+    if old.active:
+        return [gettext("%s is retired; who has it keeps it.") % old]
+    return [gettext("%s, which it replaces, is retired already: who has it keeps it.") % old]

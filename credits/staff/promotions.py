@@ -1,22 +1,28 @@
 """Promotional codes: made here, one word or a batch of random ones, and watched here."""
 
 from typing import Any
+from urllib.parse import urlencode
 
 from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
+from django.urls import reverse
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
+from unfold.decorators import action
 
 from credits import services
 from credits.models import PromotionalCode, Redemption
-from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS
-from credits.staff.base import LastDayField, ReadOnlyAdmin, StaffForm, actor_of, end_of
-from credits.staff.lists import csv_answer
+from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS, normalised
+from credits.staff.base import LastDayField, StaffForm, actor_of, end_of, start_of
+from credits.staff.links import link_to_list, link_to_row
+from credits.staff.lists import BookList
+from credits.staff.search import account_named
 
 
 class NewCodesForm(StaffForm):
@@ -37,10 +43,16 @@ class NewCodesForm(StaffForm):
     most_uses = forms.IntegerField(
         required=False, initial=1, min_value=1, help_text=_("Of each code. Empty: no limit.")
     )
-    valid_until = LastDayField(
-        required=False, help_text=_("Last day on which it can be redeemed (UTC).")
+    valid_from = LastDayField(
+        required=False, help_text=_("First day on which it can be redeemed (UTC). Empty: at once.")
     )
-    new_customers_only = forms.BooleanField(required=False)
+    valid_until = LastDayField(
+        required=False,
+        help_text=_("Last day on which it can be redeemed (UTC). Empty: no end."),
+    )
+    new_customers_only = forms.BooleanField(
+        required=False, help_text=_("Only for accounts that have never paid for anything.")
+    )
 
     def clean(self) -> dict[str, Any]:
         found = super().clean() or {}
@@ -52,21 +64,37 @@ class NewCodesForm(StaffForm):
 
 
 @admin.register(PromotionalCode)
-class PromotionalCodeAdmin(ReadOnlyAdmin):
+class PromotionalCodeAdmin(BookList):
     """What a code gives is fixed once it exists; it can only be switched off."""
 
-    list_display = ("code", "campaign", "credits", "uses", "most_uses", "valid_until", "active")
+    list_display = (
+        "code", "campaign", "credits", "uses", "most_uses", "valid_from", "valid_until", "active",
+    )  # fmt: skip
     list_filter = ("active", "new_customers_only")
-    search_fields = ("code__iexact", "campaign__istartswith")
+    moment = ""
     search_help_text = _("A whole code, or the beginning of a campaign.")
-    ordering = ("-id",)
-    actions = ("download", "switch_off")
+    readonly_fields = ("redemptions",)
+    actions = ("switch_off",)
+    actions_detail = ("switch_off_this",)
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return request.user.has_perm("credits.add_promotionalcode")
 
-    def has_switch_off_permission(self, request: HttpRequest) -> bool:
+    def has_switch_off_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_promotionalcode")
+
+    def find(self, word: str) -> Q:
+        return Q(code=normalised(word)) | Q(campaign__istartswith=word)
+
+    @admin.display(description=_("redemptions"))
+    def redemptions(self, code: PromotionalCode) -> SafeString:
+        words = gettext("%d so far: who, and when") % code.uses
+        return link_to_list("credits_redemption", words, q=code.code)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Nothing, of a code that is switched off already."""
+        code = self.get_object(request, str(object_id))
+        return super().get_actions_detail(request, object_id) if code and code.active else []
 
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: Any = None
@@ -75,47 +103,82 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
             raise PermissionDenied
         form = NewCodesForm(request.POST or None)
         if form.is_valid():
+            now = timezone.now()
             try:
                 codes = services.create_codes(
-                    **_terms(form.cleaned_data), actor=actor_of(request), now=timezone.now()
+                    **_terms(form.cleaned_data), actor=actor_of(request), now=now
                 )
             except services.CreditsError as error:
                 form.add_error(None, str(error))
             else:
-                made = _("%(count)d codes were made.") % {"count": len(codes)}
-                messages.success(request, made)
-                return redirect("admin:credits_promotionalcode_changelist")
+                return self._made(request, codes)
         return self.form_page(
             request,
             form,
             title=gettext("New promotional codes"),
+            intro=gettext("Each can be redeemed once per account, on the site and by the API."),
             buttons=[("make", gettext("Make them"))],
         )
 
-    @admin.action(description=_("Download as CSV"), permissions=["view"])
-    def download(
-        self, request: HttpRequest, codes: QuerySet[PromotionalCode]
-    ) -> StreamingHttpResponse:
-        columns = ("code", "campaign", "credits", "uses", "most_uses")
-        return csv_answer("codes.csv", columns, codes.values_list(*columns))
+    def _made(self, request: HttpRequest, codes: list[PromotionalCode]) -> HttpResponse:
+        """To the list of just these."""
+        made = ngettext(
+            "%(count)d code was made. “Download as CSV” below the list takes it along.",
+            "%(count)d codes were made. “Download as CSV” below the list takes them along.",
+            len(codes),
+        )
+        messages.success(request, made % {"count": len(codes)})
+        batch = {"campaign": codes[0].campaign, "created_at": codes[0].created_at.isoformat()}
+        listing = reverse("admin:credits_promotionalcode_changelist")
+        return redirect(f"{listing}?{urlencode(batch)}")
+
+    @action(description=_("Switch off"), url_path="switch-off", permissions=["switch_off"])
+    def switch_off_this(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        code = self.row_or_404(request, object_id)
+        if request.method != "POST":
+            return self.form_page(
+                request,
+                StaffForm(),
+                title=gettext("Switch off %s") % code,
+                intro=gettext("Nobody can redeem it any more, for good. What it gave stays."),
+                buttons=[("confirm", gettext("Switch off"))],
+            )
+        services.switch_off_code(code_id=code.pk, actor=actor_of(request), now=timezone.now())
+        messages.success(request, gettext("%s is switched off.") % code)
+        return redirect("admin:credits_promotionalcode_change", code.pk)
 
     @admin.action(description=_("Switch off"), permissions=["switch_off"])
     def switch_off(self, request: HttpRequest, codes: QuerySet[PromotionalCode]) -> None:
-        for code in codes.filter(active=True):
+        good = list(codes.filter(active=True))
+        for code in good:
             services.switch_off_code(code_id=code.pk, actor=actor_of(request), now=timezone.now())
-        self.message_user(request, _("The codes are switched off."))
+        done = ngettext("%d code was switched off.", "%d codes were switched off.", len(good))
+        self.message_user(request, done % len(good))
 
 
 @admin.register(Redemption)
-class RedemptionAdmin(ReadOnlyAdmin):
-    list_display = ("code", "account_id", "created_at")
-    list_select_related = ("code",)
-    search_fields = ("code__code__iexact", "=account__id", "account__user__email__iexact")
+class RedemptionAdmin(BookList):
+    list_display = ("created_at", "code", "customer", "added")
+    list_select_related = ("code", "lot")
+    readonly_fields = ("customer", "added")
+    moment = ""
     search_help_text = _("A whole code or email address, or an account number.")
-    ordering = ("-id",)
+
+    def find(self, word: str) -> Q:
+        named = Q(code__code=normalised(word))
+        account_id = account_named(word)
+        return named if account_id is None else named | Q(account_id=account_id)
+
+    @admin.display(description=_("credits"))
+    def added(self, redemption: Redemption) -> SafeString:
+        return link_to_row(redemption.lot, redemption.lot.granted)
 
 
 def _terms(form: dict[str, Any]) -> dict[str, Any]:
-    """The form as create_codes wants it: the last day counts to its end."""
-    last_day = form["valid_until"]
-    return {**form, "valid_until": end_of(last_day) if last_day else None}
+    """The form as create_codes wants it: from the first day's beginning to the last day's end."""
+    first_day, last_day = form["valid_from"], form["valid_until"]
+    return {
+        **form,
+        "valid_from": start_of(first_day) if first_day else None,
+        "valid_until": end_of(last_day) if last_day else None,
+    }

@@ -148,8 +148,11 @@ def _line(entry: LedgerEntry) -> Told:
 
 
 def _token(token: RetailToken) -> Told:
+    origin = short_key(token.source_key)
+    if token.source_key.startswith("adjustment:"):
+        origin = _("given by staff: %s") % token.terms.get("note", "")
     words = _("A single generation came (%(source)s), now %(state)s") % {
-        "source": short_key(token.source_key),
+        "source": origin,
         "state": token.get_state_display().lower(),
     }
     return Told(words)

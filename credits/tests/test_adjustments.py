@@ -380,8 +380,12 @@ class TestTheSecondPerson:
         with pytest.raises(services.AdjustmentSettled):
             decide(waiting)
         assert services.lapse_adjustments(now=customer.now) == 1
+        assert services.lapse_adjustments(now=customer.now) == 0
         waiting.refresh_from_db()
         assert waiting.state == State.LAPSED
+        last = StaffAction.objects.latest("pk")
+        assert (last.actor, last.action) == ("system", "adjustment.lapse")
+        assert last.account_id == customer.account_id
 
     def test_looks_again_when_the_account_has_changed(self, customer, waiting, decide):
         customer.grant(1)

@@ -1,10 +1,12 @@
 import json
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
 
-from credits import queries, services
+from credits import drafts, queries, services
 from credits.models import Offer
 from credits.tests.commands import Ran, run_command
 from credits.tests.conftest import Customer
@@ -82,6 +84,26 @@ class TestInitPricing:
         init(PLAN, PACK)
 
         assert [offer.slug for offer in queries.offers()] == ["plan", "pack"]
+
+    def test_what_staff_does_in_the_admin_is_left_alone(
+        self, init: Callable[..., Ran], now: datetime
+    ) -> None:
+        """A successor stays on sale, what it replaced does not come back, and drafts stay so."""
+        init(PLAN, PACK)
+        who = {"actor": "staff:a", "now": now}
+        old = Offer.objects.get(slug="plan")
+        terms = drafts.listed(old)
+        new = drafts.save_draft(replace(terms, slug="plan-2"), replaces_id=old.pk, **who)
+        drafts.publish(offer_id=new.pk, price_id="", seen=drafts.listed(new), **who)
+        drafts.save_draft(replace(terms, slug="draft"), **who)
+
+        ran = init(PLAN, PACK, {**PLAN, "slug": "draft", "amount": 1})
+
+        assert [offer.slug for offer in queries.offers()] == ["plan-2", "pack"]
+        assert Offer.objects.get(slug="draft").draft
+        assert [line.split()[:3] for line in ran.output.splitlines()[:-1]] == [
+            ["left", "alone", f"{slug}:"] for slug in ("draft", "plan", "plan-2")
+        ]
 
     def test_an_id_that_stripe_gave_stays(self, init: Callable[..., Ran]) -> None:
         init(PACK)

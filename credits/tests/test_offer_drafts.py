@@ -1,6 +1,7 @@
 """Offers in the admin: drafts that nobody sees, publishing, successors, retiring."""
 
-from dataclasses import replace
+import re
+from dataclasses import asdict, replace
 
 import pytest
 from django.db import transaction
@@ -10,6 +11,7 @@ from credits import drafts, queries
 from credits.models import Offer, StaffAction, TermsAreFixed
 from credits.payments import publishing
 from credits.pricing import Listed, PricingError
+from credits.staff.offers import STATES
 
 pytestmark = pytest.mark.django_db
 PLAN = Listed(
@@ -31,7 +33,12 @@ def draft(now):
 @pytest.fixture
 def publish(now):
     """On a site without Stripe."""
-    return lambda offer: publishing.publish_offer(offer_id=offer.pk, actor="staff:a", now=now)
+
+    def publish(offer):
+        seen = drafts.listed(offer)
+        return publishing.publish_offer(offer_id=offer.pk, seen=seen, actor="staff:a", now=now)
+
+    return publish
 
 
 class TestADraft:
@@ -183,8 +190,8 @@ class TestThePreview:
 
     def test_is_of_drafts_only(self, page, client):
         published = Offer.objects.get(slug="team")
-        answer = client.get(reverse("admin:credits_offer_preview", args=[published.pk]))
-        assert answer.status_code == 403
+        page = reverse("admin:credits_offer_preview", args=[published.pk])
+        assert "Team is published: nothing more" in client.get(page, follow=True).content.decode()
 
 
 class TestThePages:
@@ -200,6 +207,13 @@ class TestThePages:
             "amount": 9900, "currency": "USD", "interval": "month", **more,
         }  # fmt: skip
 
+    def confirm(self, staff, offer, name: str, /, **fields):
+        """Presses the button of a page, having seen what it says."""
+        shown = staff.get(self.url(offer, name)).content.decode()
+        agreed = re.search(r'name="agreed" value="([^"]+)"', shown)
+        fields |= {"agreed": agreed[1]} if agreed else {}
+        return staff.post(self.url(offer, name), fields, follow=True)
+
     def url(self, offer, name: str) -> str:
         return reverse(f"admin:credits_offer_{name}", args=[offer.pk])
 
@@ -207,16 +221,16 @@ class TestThePages:
         staff.post(reverse("admin:credits_offer_add"), self.fields())
         offer = Offer.objects.get()
         assert staff.get(self.url(offer, "change")).status_code == 200
-        staff.post(self.url(offer, "edit"), self.fields(amount=8900))
+        self.confirm(staff, offer, "edit", **self.fields(amount=8900))
         asked = staff.get(self.url(offer, "publish")).content.decode()
         assert "who never had a plan gets 50 credits for 7 days" in asked
-        staff.post(self.url(offer, "publish"))
+        self.confirm(staff, offer, "publish")
         listing = staff.get(reverse("admin:credits_offer_changelist")).content.decode()
         assert "$89.00 per month" in listing
         form = staff.get(self.url(offer, "succeed")).content.decode()
         assert 'value="team-2"' in form
         staff.post(self.url(offer, "succeed"), self.fields(slug="team-2", amount=7900))
-        staff.post(self.url(Offer.objects.get(slug="team-2"), "publish"))
+        self.confirm(staff, Offer.objects.get(slug="team-2"), "publish")
         staff.post(self.url(offer, "edit"), {"name": "Old team", "order": 9})
         staff.post(self.url(offer, "sell"))
 
@@ -230,11 +244,68 @@ class TestThePages:
 
         assert (page.status_code, b"none that Stripe charges" in page.content) == (400, True)
 
-    def test_do_not_offer_what_cannot_be_done(self, staff, draft, publish):
-        assert staff.post(self.url(draft, "retire")).status_code == 403
+    def test_do_not_take_9_dollars_for_9_cents(self, staff):
+        page = staff.post(reverse("admin:credits_offer_add"), self.fields(amount="9.00"))
+
+        assert (page.status_code, b"without a point" in page.content) == (400, True)
+
+    @pytest.mark.parametrize("state", ["draft", "published", "retired"])
+    def test_list_what_is_in_a_state(self, staff, draft, state):
+        for name, fields in {"published": {"active": True}, "retired": {"active": False}}.items():
+            Offer.objects.create(**{**asdict(PLAN), "slug": name}, **fields)
+        expected = draft.slug if state == "draft" else state
+        listing = staff.get(reverse("admin:credits_offer_changelist"), {"state": state})
+        assert [offer.slug for offer in listing.context["cl"].queryset] == [expected]
+
+    def test_lead_who_comes_too_late_back_to_the_offer(self, staff, draft, publish):
+        """A second click, or a tab that was open while somebody else was faster."""
+
+        def late(name: str) -> str:
+            return staff.post(self.url(draft, name), follow=True).content.decode()
+
+        assert "Team is a draft: nothing more was done." in late("retire")
         publish(draft)
         for name in ("publish", "discard", "sell"):
-            assert staff.post(self.url(draft, name)).status_code == 403
+            assert "Team is published: nothing more was done." in late(name)
+        assert StaffAction.objects.count() == 2
+
+    def test_of_a_draft_that_was_discarded_lead_to_the_list(self, staff, draft):
+        self.confirm(staff, draft, "discard")
+        for name in ("discard", "publish", "edit"):
+            page = staff.post(self.url(draft, name), follow=True)
+            assert b"There is no such offer: perhaps it was discarded." in page.content
+
+    def test_offer_only_what_can_be_done(self, staff, draft, publish):
+        def offered() -> set[str]:
+            page = staff.get(self.url(draft, "change")).content.decode()
+            return {name for name in STATES if f'href="{self.url(draft, name)}"' in page}
+
+        assert offered() == {"preview", "edit", "publish", "discard"}
+        publish(draft)
+        assert offered() == {"edit", "succeed", "retire"}
+
+    def test_publish_and_save_only_what_was_looked_at(self, staff, draft, now):
+        """Somebody else changes the draft while the page is open."""
+        pages = {name: staff.get(self.url(draft, name)) for name in ("publish", "edit")}
+        drafts.save_draft(replace(PLAN, amount=1), actor="staff:b", now=now, offer_id=draft.pk)
+
+        for name, page in pages.items():
+            agreed = re.search(r'name="agreed" value="([^"]+)"', page.content.decode())
+            answer = staff.post(self.url(draft, name), {**self.fields(), "agreed": agreed[1]})
+            assert (answer.status_code, b"Somebody changed" in answer.content) == (400, True)
+        assert (Offer.objects.get().state, Offer.objects.get().amount) == ("draft", 1)
+
+    def test_refuse_a_name_that_cannot_be_printed(self, staff, draft, publish):
+        publish(draft)
+        page = staff.post(self.url(draft, "edit"), {"name": "Te\u200bam", "order": 1})
+        assert (page.status_code, b"printable characters" in page.content) == (400, True)
+
+    def test_suggest_a_name_that_is_free(self, staff, draft, publish, now):
+        old = publish(draft)
+        second = replace(PLAN, slug="team-2")
+        second = drafts.save_draft(second, actor="staff:a", now=now, replaces_id=old.pk)
+        publish(second)
+        assert 'value="team-3"' in staff.get(self.url(second, "succeed")).content.decode()
 
     def test_are_not_for_staff_without_the_permission(self, client, django_user_model, draft):
         client.force_login(django_user_model.objects.create_user("a@example.com", is_staff=True))

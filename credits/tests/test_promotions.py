@@ -8,8 +8,16 @@ from django.urls import reverse
 from django.utils import timezone
 
 from credits import services
-from credits.models import FailedRedemption, LedgerEntry, Pool, PromotionalCode, StaffAction
+from credits.models import (
+    Account,
+    FailedRedemption,
+    LedgerEntry,
+    Pool,
+    PromotionalCode,
+    StaffAction,
+)
 from credits.services import promotions
+from credits.staff.base import start_of
 from credits.tests.race import kinds, meet_before, race
 
 pytestmark = pytest.mark.django_db
@@ -364,25 +372,61 @@ class TestTheAdmin:
         assert sentence in page.content.decode()
         assert not PromotionalCode.objects.exists()
 
-    def test_switches_codes_off_and_downloads_them(self, staff, make_code):
-        code = make_code()
+    def test_leads_to_the_list_of_just_these_and_their_file(self, staff, make_code):
+        make_code(campaign="fair")
+        page = self.add(staff, count=3)
+
+        rows = page.context["cl"].queryset
+        assert {code.code for code in rows} == set(
+            PromotionalCode.objects.exclude(code="WELCOME").values_list("code", flat=True)
+        )
+        lines = self.download(staff, page.request["QUERY_STRING"])
+        assert len(lines) == 3
+        assert StaffAction.objects.latest("id").action == "list.export"
+
+    def test_says_from_when_on_they_are_good(self, staff):
+        tomorrow = (timezone.now() + timedelta(days=1)).date()
+        self.add(staff, code="SOON", count=1, valid_from=tomorrow)
+
+        assert PromotionalCode.objects.get().valid_from == start_of(tomorrow)
+
+    def test_finds_a_campaign_of_two_words_and_a_code_in_small_letters(self, staff, make_code):
+        make_code(campaign="spring fair")
         listing = reverse("admin:credits_promotionalcode_changelist")
+        for word in ("spring fa", "welcome"):
+            assert staff.get(listing, {"q": word}).context["cl"].result_count == 1, word
 
-        csv = self.download(staff, code)
-        staff.post(listing, {"action": "switch_off", "_selected_action": [code.pk]})
+    def test_switches_codes_off(self, staff, make_code):
+        first, second = make_code(), make_code(code="SECOND")
+        listing = reverse("admin:credits_promotionalcode_changelist")
+        alone = reverse("admin:credits_promotionalcode_switch_off_this", args=[second.pk])
 
-        assert csv[1] == "WELCOME,spring,10,0,"
-        code.refresh_from_db()
-        assert not code.active
+        staff.post(listing, {"action": "switch_off", "_selected_action": [first.pk]})
+        assert b"Nobody can redeem it any more" in staff.get(alone).content
+        for _twice in range(2):
+            assert b"SECOND is switched off." in staff.post(alone, follow=True).content
+
+        assert not PromotionalCode.objects.filter(active=True).exists()
+        assert StaffAction.objects.filter(action="codes.switch_off").count() == 2
+
+    def test_shows_who_redeemed_a_code(self, staff, redeem, make_code, customer):
+        code = make_code()
+        redeem()
+        page = staff.get(reverse("admin:credits_promotionalcode_change", args=[code.pk]))
+        assert "1 so far: who, and when" in page.content.decode()
+        listing = reverse("admin:credits_redemption_changelist")
+        who = str(Account.objects.get(pk=customer.account_id).user)
+        for word in ("welcome", who, str(customer.account_id)):
+            assert who in staff.get(listing, {"q": word}).content.decode(), word
 
     def test_downloads_a_campaign_that_looks_like_a_formula_as_text(self, staff, make_code):
-        assert self.download(staff, make_code(campaign="=1+1"))[1] == "WELCOME,'=1+1,10,0,"
+        make_code(campaign="=1+1")
+        assert ",'=1+1," in self.download(staff, "")[0]
 
-    def download(self, staff, code):
+    def download(self, staff, query: str) -> list[str]:
         """The lines of the file."""
-        listing = reverse("admin:credits_promotionalcode_changelist")
-        csv = staff.post(listing, {"action": "download", "_selected_action": [code.pk]})
-        return csv.getvalue().decode().splitlines()
+        csv = staff.get(f"{reverse('admin:credits_promotionalcode_export')}?{query}")
+        return csv.getvalue().decode().splitlines()[1:]
 
     def test_is_not_for_staff_without_the_permission(self, client, django_user_model):
         client.force_login(django_user_model.objects.create_user("a@example.com", is_staff=True))

@@ -1,5 +1,4 @@
 from argparse import ArgumentParser
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +11,16 @@ from credits.management import arguments
 from credits.management.base import CreditsCommand
 from credits.payments import client, prices
 
+DONE = ("added", "changed", "deactivated")
+
 
 class Command(CreditsCommand):
     help = (
         "Brings the price list in the database in line with a TOML file. Run it as often as you "
-        "like. Offers that are no longer in the file are no longer for sale; an offer that "
-        "somebody has bought keeps its terms: new terms need a new slug. With STRIPE_SECRET_KEY "
-        "set, offers without a Stripe price get one."
+        "like. Offers that are no longer in the file are no longer for sale; what staff makes, "
+        "publishes, retires or renames in the admin is left alone. An offer that somebody has "
+        "bought keeps its terms: new terms need a new slug. With STRIPE_SECRET_KEY set, offers "
+        "without a Stripe price get one."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -42,9 +44,11 @@ class Command(CreditsCommand):
                 f"Stripe cannot be asked for the prices ({error.reason}): check STRIPE_SECRET_KEY "
                 "and the connection. Nothing was changed."
             ) from error
-        for what in ("added", "changed", "deactivated"):
+        for what in DONE:
             for slug in getattr(changes, what):
                 self.stdout.write(f"{what:<12}{slug}")
+        for slug in changes.left:
+            self.stdout.write(f"{'left alone':<12}{slug}: it is kept in the admin")
         self.stdout.write(
             f"Price list: {len(changes.added)} offers added, {len(changes.changed)} changed, "
             f"{len(changes.unchanged)} unchanged, {len(changes.deactivated)} taken off sale."
@@ -59,10 +63,13 @@ def _bring_in_line(listed: list[pricing.Listed]) -> pricing.Changes:
     if client.is_configured():
         with services.rehearsal():  # no price is made for terms that are refused
             pricing.write(listed)
-        listed = prices.with_prices(listed)
+        of_staff = pricing.slugs_of_staff()
+        ours = prices.with_prices([entry for entry in listed if entry.slug not in of_staff])
+        priced = {entry.slug: entry for entry in ours}
+        listed = [priced.get(entry.slug, entry) for entry in listed]
     with transaction.atomic():
         changes = pricing.write(listed)
-        done = {name: slugs for name, slugs in asdict(changes).items() if name != "unchanged"}
+        done = {name: getattr(changes, name) for name in DONE}
         if any(done.values()):
             services.record_action(
                 actor=arguments.operator(),

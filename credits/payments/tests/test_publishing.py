@@ -1,5 +1,6 @@
 """Publishing a draft where the site sells: Stripe is asked first, and nothing is made twice."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -30,7 +31,11 @@ def draft(now):
 
 @pytest.fixture
 def publish(draft, now):
-    return lambda: publishing.publish_offer(offer_id=draft.pk, actor="staff:a", now=now)
+    def publish():
+        seen = drafts.listed(Offer.objects.get())
+        return publishing.publish_offer(offer_id=draft.pk, seen=seen, actor="staff:a", now=now)
+
+    return publish
 
 
 def test_makes_the_price_and_sells_under_it(stripe_api, publish):
@@ -55,8 +60,11 @@ def test_leaves_a_draft_while_stripe_is_out_of_order(stripe_api, publish, draft)
 def test_says_so_on_the_page(stripe_api, draft, client, django_user_model):
     client.force_login(django_user_model.objects.create_superuser("owner@example.com", "pw"))
     stripe_api.out_of_order = True
-    page = client.post(reverse("admin:credits_offer_publish", args=[draft.pk]))
+    address = reverse("admin:credits_offer_publish", args=[draft.pk])
+    agreed = re.search(r'name="agreed" value="([^"]+)"', client.get(address).content.decode())
+    page = client.post(address, {"agreed": agreed[1]})
     assert (page.status_code, Offer.objects.get().state) == (400, "draft")
+    assert "Stripe made no price, so it stays a draft" in page.content.decode()
 
 
 def test_that_was_lost_after_the_price_was_made_finds_it_again(
