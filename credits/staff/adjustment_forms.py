@@ -5,10 +5,12 @@ from uuid import uuid4
 
 from django import forms
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
+from credits.explanations import lot_words
 from credits.models import Account, Adjustment, CreditLot, Hold, Pool, RetailToken
 from credits.services.errors import MOST_CREDITS
-from credits.staff.base import LastDayField, StaffForm, end_of
+from credits.staff.base import LastDayField, StaffForm, end_of, last_day_of
 
 CHOICES_SHOWN = 100
 REASON_CODES = {
@@ -71,6 +73,8 @@ class AdjustmentForm(StaffForm):
         field = self.fields[name]
         assert isinstance(field, forms.ChoiceField)
         field.choices = found
+        if not found:
+            field.help_text = _("This account has none that would do.")
 
 
 def _pool(label: Any) -> forms.ChoiceField:
@@ -126,7 +130,7 @@ class GiveBackForm(AdjustmentForm):
         self._choose(
             "hold",
             [
-                (hold.pk, f"{hold.reference}: {hold.captured} ({hold.created_at:%Y-%m-%d %H:%M})")
+                (hold.pk, f"{_moment(hold)}: {_cost(hold)}, {hold.reference.replace(':', ' ', 1)}")
                 for hold in holds[:CHOICES_SHOWN]
             ],
         )
@@ -139,12 +143,26 @@ class RevokeTokenForm(AdjustmentForm):
         free = RetailToken.objects.filter(
             account=self.account, state=RetailToken.State.AVAILABLE
         ).order_by("pk")[:CHOICES_SHOWN]
-        self._choose("token", [(token.pk, token.source_key) for token in free])
+        self._choose("token", [(token.pk, f"{_moment(token)}: {token}") for token in free])
 
 
 def _described(lot: CreditLot) -> str:
     assert lot.expires_at is not None, "filtered"
-    return f"{lot.remaining} {lot.pool}, until {lot.expires_at:%Y-%m-%d} ({lot.source_key})"
+    left, day = f"{lot.remaining:,}", last_day_of(lot.expires_at)
+    return _("%(words)s: %(left)s left, last day %(day)s") % {
+        "words": lot_words(lot),
+        "left": left,
+        "day": day,
+    }
+
+
+def _cost(hold: Hold) -> str:
+    return ngettext("%s credit", "%s credits", hold.captured) % f"{hold.captured:,}"
+
+
+def _moment(row: Hold | RetailToken) -> str:
+    """When it was made."""
+    return f"{row.created_at:%Y-%m-%d %H:%M} UTC"
 
 
 Kind = Adjustment.Kind

@@ -1,6 +1,7 @@
 """Adjustments: asked for with a preview, posted at once or after a second person agreed."""
 
 import json
+from datetime import datetime
 from typing import Any
 
 from django import forms
@@ -13,14 +14,15 @@ from django.shortcuts import redirect
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.safestring import SafeString
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
 from credits.models import Account, Adjustment
+from credits.money import signed
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
-from credits.staff.base import ReadOnlyAdmin, StaffForm
+from credits.staff.base import ReadOnlyAdmin, StaffForm, last_day_of, number
 from credits.staff.links import link_to_row
 
 State = Adjustment.State
@@ -29,13 +31,18 @@ APPROVE = "credits.approve_adjustment"
 
 class DecisionForm(StaffForm):
     reason = forms.CharField(
-        required=False, max_length=200, help_text=_("Why it is refused. Kept in the audit log.")
+        label=_("If it is refused, why"),
+        required=False,
+        max_length=200,
+        help_text=_("Kept in the audit log."),
     )
 
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
-    list_display = ("requested_at", "customer", "kind", "weight", "state", "requested_by", "reason")
+    list_display = (
+        "requested_at", "customer", "kind", number("weight"), "state", "requested_by", "reason",
+    )  # fmt: skip
     list_filter = ("state", "kind")
     list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
@@ -83,6 +90,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             buttons=[button],
             lines=lines,
             agreed=agreed,
+            back=reverse("admin:credits_account_change", args=[account.pk]),
         )
 
     @action(description=_("Decide"), url_path="decide", permissions=["decide"])
@@ -206,19 +214,24 @@ def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
 def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
     """What would be posted, a sentence a line."""
     lines = [
-        gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
+        ngettext(
+            "%(kind)s: %(amount)s %(pool)s credit, then %(balance)s there.",
+            "%(kind)s: %(amount)s %(pool)s credits, then %(balance)s there.",
+            abs(entry.amount),
+        )
         % {
             "kind": entry.get_kind_display(),
-            "amount": entry.amount,
+            "amount": signed(entry.amount),
             "pool": entry.pool,
-            "balance": entry.balance_after,
+            "balance": f"{entry.balance_after:,}",
         }
         for entry in preview.entries
     ]
     if not lines:
         lines.append(gettext("No credit moves."))
     if "expires_at" in terms:
-        lines.append(gettext("They end on %s.") % terms["expires_at"])
+        last_day = last_day_of(datetime.fromisoformat(terms["expires_at"]))
+        lines.append(gettext("The last day to spend them is %s (UTC).") % last_day)
     return lines
 
 

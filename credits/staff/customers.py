@@ -1,6 +1,5 @@
 """Accounts: what support looks at first, and from where it adjusts and freezes."""
 
-from functools import partial
 from typing import Any
 
 from django import forms
@@ -11,7 +10,6 @@ from django.shortcuts import redirect
 from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -21,12 +19,11 @@ from credits.models import Account, Payment
 from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
 from credits.staff.purchases import purchases_of
 from credits.staff.search import accounts_named
 
 PURCHASES_SHOWN = 100
-_grouped = partial(number_format, force_grouping=True)  # 1,250
 
 
 class ReasonForm(StaffForm):
@@ -63,10 +60,10 @@ class AccountAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "user",
-        "subscription",
-        "promotional",
-        "bulk",
-        "owes",
+        number("subscription_credits"),
+        number("promotional_credits"),
+        number("bulk_credits"),
+        number("owed"),
         "status",
     )
     list_filter = ("status",)
@@ -95,22 +92,6 @@ class AccountAdmin(ReadOnlyAdmin):
         if request.GET.get("q", "").strip() and "cl" in found and len(found["cl"].result_list) == 1:
             return redirect("admin:credits_account_change", found["cl"].result_list[0].pk)
         return answer
-
-    @admin.display(description=_("subscription credits"))
-    def subscription(self, account: Account) -> str:
-        return _grouped(account.subscription_credits)
-
-    @admin.display(description=_("promotional credits"))
-    def promotional(self, account: Account) -> str:
-        return _grouped(account.promotional_credits)
-
-    @admin.display(description=_("bulk credits"))
-    def bulk(self, account: Account) -> str:
-        return _grouped(account.bulk_credits)
-
-    @admin.display(description=_("owed"))
-    def owes(self, account: Account) -> str:
-        return _grouped(account.owed)
 
     def change_view(
         self,

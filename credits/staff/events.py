@@ -21,9 +21,10 @@ from unfold.decorators import action
 
 from credits.explanations import explain
 from credits.models import InboxEvent, LedgerEntry
+from credits.money import signed
 from credits.payments import by_hand
 from credits.payments.rules import RULES
-from credits.staff.base import StaffForm, actor_of
+from credits.staff.base import StaffForm, actor_of, number
 from credits.staff.links import at_stripe, link_to_list, link_to_row
 from credits.staff.lists import BookList, Days
 
@@ -108,7 +109,9 @@ class InboxEventAdmin(BookList):
     """Stripe's events: what arrived, and what became of it."""
 
     moment = "received_at"
-    list_display = ("type", "state", "received_at", "customer", "attempts", "last_reason", "mirror")
+    list_display = (
+        "type", "state", "received_at", "customer", number("attempts"), "last_reason", "mirror",
+    )  # fmt: skip
     list_filter = (Standing, Unsettled, Type, Days)
     search_help_text = _("A whole event, object or fact's id, email, account or customer.")
     actions = ("retry_all", "mirror_all")
@@ -330,14 +333,14 @@ class InboxEventAdmin(BookList):
 def _line(entry: LedgerEntry) -> str:
     """A ledger line in words and numbers."""
     pool = entry.get_pool_display().lower()
-    return f"{entry.amount:+d} {pool} ({explain(entry)})"
+    return f"{signed(entry.amount)} {pool} ({explain(entry)})"
 
 
 def _outlook(trial: by_hand.Trial) -> list[str]:
     """What a dry run has shown."""
     lines = [_ending(trial.state, trial.reason)]
     for entry in trial.entries:
-        after = gettext("balance %d") % entry.balance_after
+        after = gettext("balance %s") % f"{entry.balance_after:,}"
         lines.append(f"{_line(entry)}: {after}")
     for token in trial.tokens:
         lines.append(f"{gettext('Single generation')} {token.source_key}: {token.state}")

@@ -19,7 +19,7 @@ from credits.money import money
 from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
 from credits.pricing import Listed, PricingError
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
 
 
 class DraftForm(StaffForm):
@@ -66,7 +66,10 @@ class PlaceForm(StaffForm):
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "state", "kind", "credits", "price", "rollover_cap", "order")
+    list_display = (
+        "name", "slug", "state", "kind", number("credits"), "price", number("rollover_cap"),
+        number("order"),
+    )  # fmt: skip
     fields = (
         "name", "slug", "state", "kind", "credits", "rollover_cap", "price", "amount", "currency",
         "interval", "trial_days", "trial_credits", "stripe_price_id", "replaces", "order",
@@ -227,7 +230,8 @@ class OfferAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, done)
                 return redirect("admin:credits_offer_changelist")
-        return self._page(request, form, offer.name, button, lines)
+        title = gettext("%(do)s: %(offer)s") % {"do": button, "offer": offer.name}
+        return self._page(request, form, title, button, lines)
 
     def _page(
         self,

@@ -9,13 +9,22 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
-from django.utils.translation import gettext
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from credits import services
 from credits.models import PromotionalCode, Redemption
 from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS
-from credits.staff.base import LastDayField, ReadOnlyAdmin, StaffForm, actor_of, end_of
+from credits.staff.base import (
+    LastDayField,
+    ReadOnlyAdmin,
+    StaffForm,
+    actor_of,
+    end_of,
+    number,
+)
+from credits.staff.links import link_to_row
 from credits.staff.lists import csv_answer
 
 
@@ -30,15 +39,21 @@ class NewCodesForm(StaffForm):
     beginning = forms.CharField(
         required=False, max_length=20, help_text=_("What random codes begin with.")
     )
-    amount = forms.IntegerField(min_value=1, help_text=_("The credits that each redemption gives."))
+    amount = forms.IntegerField(
+        label=_("Credits"), min_value=1, help_text=_("That each redemption gives.")
+    )
     days = forms.IntegerField(
         initial=30, min_value=1, max_value=MOST_DAYS, help_text=_("How long these credits live.")
     )
     most_uses = forms.IntegerField(
-        required=False, initial=1, min_value=1, help_text=_("Of each code. Empty: no limit.")
+        label=_("Uses at most"),
+        required=False,
+        initial=1,
+        min_value=1,
+        help_text=_("Of each code. Empty: no limit."),
     )
     valid_until = LastDayField(
-        required=False, help_text=_("Last day on which it can be redeemed (UTC).")
+        label=_("Last day"), required=False, help_text=_("On which it can be redeemed (UTC).")
     )
     new_customers_only = forms.BooleanField(required=False)
 
@@ -55,7 +70,9 @@ class NewCodesForm(StaffForm):
 class PromotionalCodeAdmin(ReadOnlyAdmin):
     """What a code gives is fixed once it exists; it can only be switched off."""
 
-    list_display = ("code", "campaign", "credits", "uses", "most_uses", "valid_until", "active")
+    list_display = (
+        "code", "campaign", *map(number, ("credits", "uses", "most_uses")), "valid_until", "active",
+    )  # fmt: skip
     list_filter = ("active", "new_customers_only")
     search_fields = ("code__iexact", "campaign__istartswith")
     search_help_text = _("A whole code, or the beginning of a campaign.")
@@ -82,8 +99,8 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
             except services.CreditsError as error:
                 form.add_error(None, str(error))
             else:
-                made = _("%(count)d codes were made.") % {"count": len(codes)}
-                messages.success(request, made)
+                made = ngettext("%d code was made.", "%d codes were made.", len(codes))
+                messages.success(request, made % len(codes))
                 return redirect("admin:credits_promotionalcode_changelist")
         return self.form_page(
             request,
@@ -108,11 +125,15 @@ class PromotionalCodeAdmin(ReadOnlyAdmin):
 
 @admin.register(Redemption)
 class RedemptionAdmin(ReadOnlyAdmin):
-    list_display = ("code", "account_id", "created_at")
-    list_select_related = ("code",)
+    list_display = ("code", "customer", "created_at")
+    list_select_related = ("code", "account__user")
     search_fields = ("code__code__iexact", "=account__id", "account__user__email__iexact")
     search_help_text = _("A whole code or email address, or an account number.")
     ordering = ("-id",)
+
+    @admin.display(description=_("customer"))
+    def customer(self, redemption: Redemption) -> SafeString:
+        return link_to_row(redemption.account, redemption.account.user)
 
 
 def _terms(form: dict[str, Any]) -> dict[str, Any]:

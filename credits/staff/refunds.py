@@ -12,6 +12,7 @@ from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -31,7 +32,8 @@ from credits.money import money
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
-from credits.staff.base import StaffForm
+from credits.staff.base import StaffForm, number
+from credits.staff.links import link_to_row
 from credits.staff.lists import BookList, Days
 from credits.staff.purchases import described
 from credits.staff.search import purchases_named
@@ -165,7 +167,7 @@ class PaymentAdmin(InMoney):
         return self.form_page(
             request,
             form,
-            title=gettext("Refund"),
+            title=gettext("Refund a purchase"),
             intro=self._intro(payment),
             lines=preview and _outlook(preview, in_currency(amount, payment.currency)),
             agreed=preview and amount,
@@ -224,8 +226,13 @@ def _outlook(preview: refunding.Preview, amount: str) -> Iterator[str]:
         preview.taken,
     ) % {"amount": amount, "taken": taken}
     if preview.owed:
-        yield gettext("It would leave %s credits owed, because they are spent.") % (
-            f"{preview.owed:,}"
+        yield (
+            ngettext(
+                "It would leave %s credit owed, because it is spent.",
+                "It would leave %s credits owed, because they are spent.",
+                preview.owed,
+            )
+            % f"{preview.owed:,}"
         )
     if preview.tokens or preview.tokens_used:
         yield gettext(
@@ -245,10 +252,14 @@ class OfPayments(InMoney):
         paid = Payment.objects.filter(payment_intent=word).values_list("pk", flat=True)
         return Q(refund_id=word) | Q(payment_id__in=list(paid))
 
+    @admin.display(description=_("payment"))
+    def paid_with(self, row: Any) -> SafeString:
+        return link_to_row(row.payment, row.payment.payment_intent)
+
 
 @admin.register(Refund)
 class RefundAdmin(OfPayments):
-    list_display = ("refund_id", "payment", "in_money", "made_at", "failed_at")
+    list_display = ("refund_id", "paid_with", "in_money", "made_at", "failed_at")
     fields = readonly_fields = list_display
 
 
@@ -256,7 +267,15 @@ class RefundAdmin(OfPayments):
 class RefundRequestAdmin(OfPayments):
     """Who asked for which refund, and why."""
 
-    list_display = ("created_at", "payment", "in_money", "actor", "reason", "refund_id", "refusal")
+    list_display = (
+        "created_at",
+        "paid_with",
+        "in_money",
+        "actor",
+        "reason",
+        "refund_id",
+        "refusal",
+    )
     fields = readonly_fields = (*list_display, "key")
     search_help_text = _("A whole refund, payment, or who asked.")
 
@@ -268,7 +287,7 @@ class RefundRequestAdmin(OfPayments):
 class CheckoutStartAdmin(BookList):
     """Clicks on "buy", and the sessions that they led to."""
 
-    list_display = ("created_at", "customer", "offer", "quantity", "session_id")
+    list_display = ("created_at", "customer", "offer", number("quantity"), "session_id")
     list_filter = (Days,)
     search_help_text = _("A whole email address, account, customer or session.")
 
