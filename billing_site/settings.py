@@ -203,6 +203,11 @@ AUTH_PASSWORD_VALIDATORS = [
     )
 ]
 ACCOUNT_ADAPTER = "billing_site.accounts.adapter.AccountAdapter"
+ACCOUNT_FORMS = {
+    "login": "billing_site.accounts.forms.LoginForm",
+    "change_password": "billing_site.accounts.forms.ChangePasswordForm",
+    "reset_password_from_key": "billing_site.accounts.forms.NewPasswordForm",
+}
 ACCOUNT_LOGIN_METHODS = {"email"}
 ACCOUNT_SIGNUP_FIELDS = ["email*", "password1*"]
 ACCOUNT_USER_MODEL_USERNAME_FIELD = None
@@ -252,6 +257,7 @@ UNFOLD = {
     "SITE_HEADER": "Credits, for staff",
     "DASHBOARD_CALLBACK": "billing_site.console.front_page.add_figures",
     "STYLES": [lambda request: static("admin.css")],
+    "SCRIPTS": [lambda request: static("admin.js")],
     "SIDEBAR": {"navigation": "billing_site.console.menu.menu"},
 }
 

@@ -60,5 +60,5 @@ def _added(redemption: Redemption) -> str:
 
 
 def _redeemed_before(redemption: Redemption) -> str:
-    day = date_format(timezone.localtime(redemption.created_at))
+    day = date_format(timezone.localtime(redemption.created_at), "j M Y")
     return _("You redeemed this code on %(day)s already: nothing was added now.") % {"day": day}

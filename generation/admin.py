@@ -12,7 +12,7 @@ from unfold.admin import ModelAdmin
 
 from credits.services import record_action
 from credits.staff import search
-from credits.staff.base import actor_of
+from credits.staff.base import actor_of, number
 from credits.staff.lists import BookList, Days
 from generation.models import Generation, OperationPrice
 
@@ -26,8 +26,8 @@ class GenerationAdmin(BookList):
     """Looking only; prompts and outputs are the customer's and are left out."""
 
     list_display = (
-        "id", "customer", "status", "operation", "cost", "funding", "attempts", "error_code",
-        "created_at",
+        "id", "customer", "status", "operation", number("cost"), "funding",
+        number("attempts"), "error_code", "created_at",
     )  # fmt: skip
     list_filter = ("status", "funding", Days)
     exclude = ("prompt", "output")
@@ -57,7 +57,7 @@ search.HOLD_FINDERS.append(hold_of)
 class OperationPriceAdmin(ModelAdmin):  # type: ignore[misc]
     """A new price is a new version; old ones stay as they are."""
 
-    list_display = ("operation", "version", "cost", "created_at")
+    list_display = ("operation", number("version"), number("cost"), "created_at")
     ordering = ("operation", "-version")
     exclude = ("created_at",)
 

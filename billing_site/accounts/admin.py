@@ -21,6 +21,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
 from unfold.forms import AdminPasswordChangeForm
 from unfold.widgets import UnfoldAdminCheckboxSelectMultipleWidget
@@ -233,4 +234,5 @@ class ApiKeyAdmin(ReadOnlyAdmin):
         revoked = sum(
             services.revoke_api_key(key=key, now=now, staff=actor_of(request)) for key in queryset
         )
-        self.message_user(request, _("%d keys revoked.") % revoked)
+        done = ngettext("%d key revoked.", "%d keys revoked.", revoked)
+        self.message_user(request, done % revoked)

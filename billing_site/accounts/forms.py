@@ -1,5 +1,6 @@
 from typing import Any
 
+from allauth.account import forms as allauth
 from allauth.account.adapter import get_adapter
 from django import forms
 from django.utils.translation import gettext_lazy as _
@@ -8,6 +9,31 @@ from unfold.forms import UserChangeForm, UserCreationForm
 from billing_site.accounts.models import User
 from billing_site.accounts.services import MAX_NAME_CHARS
 from billing_site.accounts.zones import zone_names
+
+
+class SentenceCase:
+    """A form whose labels and placeholders have one capital: “New password”."""
+
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for field in self.fields.values():
+            field.label = str(field.label).capitalize()
+            if hint := field.widget.attrs.get("placeholder"):
+                field.widget.attrs["placeholder"] = str(hint).capitalize()
+
+
+class LoginForm(SentenceCase, allauth.LoginForm):  # type: ignore[misc]
+    pass
+
+
+class ChangePasswordForm(SentenceCase, allauth.ChangePasswordForm):  # type: ignore[misc]
+    pass
+
+
+class NewPasswordForm(SentenceCase, allauth.ResetPasswordKeyForm):  # type: ignore[misc]
+    pass
 
 
 class ApiKeyForm(forms.Form):

@@ -43,7 +43,11 @@ class StaffSafety:
 
 
 class OwnTimeZone:
-    """Times are shown in the zone of who is signed in; UTC where it is not known."""
+    """Times are shown in the zone of who is signed in; UTC where it is not known.
+
+    The admin speaks UTC to everybody, like its days, its logs and Stripe: two people who talk about
+    a line see the same time.
+    """
 
     def __init__(self, get_response: Page) -> None:
         self.get_response = get_response
@@ -75,7 +79,10 @@ def _missing_factor(request: HttpRequest) -> HttpResponse | None:
 
 def _zone_of(request: HttpRequest) -> ZoneInfo | None:
     """Programs get UTC, and their session, if any, is not looked up."""
-    if request.path.startswith("/api/") or settings.SESSION_COOKIE_NAME not in request.COOKIES:
+    if (
+        request.path.startswith(("/api/", reverse("admin:index")))
+        or settings.SESSION_COOKIE_NAME not in request.COOKIES
+    ):
         return None
     user: User | AnonymousUser = request.user
     return user.zone if isinstance(user, User) else None

@@ -118,9 +118,11 @@ def _refusal(user: User) -> str:
 
 def _lost(losses: erasure.Losses) -> list[str]:
     """What to check before, a sentence a line."""
+    lost = ngettext("%s credit", "%s credits", losses.credits) % f"{losses.credits:,}"
+    tokens = ngettext("%d single generation", "%d single generations", losses.tokens)
     lines = [
-        gettext("%(credits)d credits and %(tokens)d single generations are lost.")
-        % {"credits": losses.credits, "tokens": losses.tokens},
+        gettext("%(credits)s and %(tokens)s are lost.")
+        % {"credits": lost, "tokens": tokens % losses.tokens},
         gettext("A plan is running: Stripe ends it at once, and refunds nothing.")
         if losses.has_plan
         else gettext("No plan is running."),
@@ -132,5 +134,8 @@ def _lost(losses: erasure.Losses) -> list[str]:
         % losses.open_generations,
     ]
     if losses.owed:
-        lines.append(gettext("%d credits are owed, and forgiven.") % losses.owed)
+        owed = ngettext(
+            "%s credit is owed, and forgiven.", "%s credits are owed, and forgiven.", losses.owed
+        )
+        lines.append(owed % f"{losses.owed:,}")
     return lines

@@ -1,10 +1,12 @@
 """A demo customer's last weeks for the screenshots, written through the services."""
 
+import json
 from datetime import datetime, timedelta
 
 from billing_site.sandbox import demo
-from credits import services
-from credits.models import Offer, Payment, Pool, Subscription
+from credits import drafts, services
+from credits.models import InboxEvent, Offer, Payment, Pool, Subscription
+from credits.pricing import Listed
 from generation import services as generations
 from generation.models import Generation
 
@@ -92,6 +94,25 @@ def make(*, now: datetime) -> None:
         period_end=now - 1 * days + timedelta(days=30),
     )  # fmt: skip
     _generate(account_id, now, older_than=0, newer_than=2)
+
+
+def refund_part(*, now: datetime) -> InboxEvent:
+    """Stripe's event about $6.00 of the pack of $15.00, which no worker has applied yet."""
+    refund = {
+        "id": "re_1SDw7rKq", "object": "refund", "payment_intent": "pi_b7Qw2k", "amount": 600,
+        "currency": "usd", "status": "succeeded", "created": int(now.timestamp()),
+    }  # fmt: skip
+    return InboxEvent.objects.create(
+        event_id="evt_1SDw7rKq", type="refund.created", object_id="re_1SDw7rKq",
+        body=json.dumps({"id": "evt_1SDw7rKq", "data": {"object": refund}}),
+        created_at=now, received_at=now, next_attempt_at=now,
+    )  # fmt: skip
+
+
+def draft_plan(*, now: datetime) -> Offer:
+    """A plan that nobody sees yet."""
+    terms = Listed("team", "Team", "plan", 4900, "usd", credits=150, interval="month")
+    return drafts.save_draft(terms, actor="staff:staff@example.com", now=now)
 
 
 def _renew(account_id: int, source_key: str, now: datetime) -> None:

@@ -66,6 +66,26 @@ def _open_customer(page: "Page") -> None:
     page.get_by_role("heading", name="What happened").wait_for()
 
 
+def _preview_adjustment(page: "Page") -> None:
+    page.get_by_label("Customer").fill(demo.CUSTOMER.email)
+    page.get_by_role("button", name="Next").click()
+    page.get_by_label("Pool").select_option(label="Bulk")
+    page.get_by_label("Credits").fill("10")
+    page.get_by_label("In words").fill("The text was cut off")
+    page.get_by_role("button", name="Preview").click()
+    page.get_by_role("button", name="Do this").wait_for()
+
+
+def _try_out_event(page: "Page") -> None:
+    event = history.refund_part(now=timezone.now())
+    page.goto(f"{page.url}{event.pk}/dry-run")
+
+
+def _preview_offer(page: "Page") -> None:
+    draft = history.draft_plan(now=timezone.now())
+    page.goto(f"{page.url}{draft.pk}/preview")
+
+
 PICTURES = [
     Picture("landing", "/", person=None),
     Picture("dashboard", "/"),
@@ -80,6 +100,19 @@ PICTURES = [
     Picture("admin", "/admin/", person=demo.STAFF, prepare=_let_a_worker_work),
     Picture("admin-customer", "/admin/credits/account/", person=demo.STAFF, prepare=_open_customer),
     Picture("admin-ledger", "/admin/credits/ledgerentry/", person=demo.STAFF),
+    Picture(
+        "admin-adjustment",
+        "/admin/credits/adjustment/add/",
+        person=demo.STAFF,
+        prepare=_preview_adjustment,
+    ),
+    Picture(
+        "admin-dry-run",
+        "/admin/credits/inboxevent/",
+        person=demo.STAFF,
+        prepare=_try_out_event,
+    ),
+    Picture("admin-offer", "/admin/credits/offer/", person=demo.STAFF, prepare=_preview_offer),
 ]
 
 

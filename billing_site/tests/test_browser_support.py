@@ -105,7 +105,7 @@ class TestMyGenerationFailedAndIWantItBack:
         sue.chooses("Why", "A fault of ours")
         sue.types("In words", "The text was cut off")
         sue.presses("Preview")
-        reads(sue.page, "+1 bulk credits, then 10 there.")
+        reads(sue.page, "+1 bulk credit, then 10 there.")
         assert balance(account) == 9
         sue.presses("Do this")
         reads(sue.page, "Posted.")

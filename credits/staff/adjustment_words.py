@@ -3,14 +3,14 @@
 from datetime import date, datetime
 from typing import Any
 
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 
 from credits import services
 from credits.explanations import lot_words, short_key
 from credits.models import Adjustment, CreditLot, Hold, Pool, RetailToken
-from credits.money import grouped
+from credits.money import grouped, signed
 from credits.staff.adjustment_forms import REASON_CODES
-from credits.staff.base import last_day
+from credits.staff.base import last_day_of
 
 Row = CreditLot | Hold | RetailToken
 ROWS: dict[str, type[Row]] = {"lot": CreditLot, "hold": Hold, "token": RetailToken}
@@ -43,19 +43,23 @@ def request_words(adjustment: Adjustment) -> str:
 def preview_lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
     """What would be posted, a sentence a line."""
     lines = [
-        gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
+        ngettext(
+            "%(kind)s: %(amount)s %(pool)s credit, then %(balance)s there.",
+            "%(kind)s: %(amount)s %(pool)s credits, then %(balance)s there.",
+            abs(entry.amount),
+        )
         % {
             "kind": entry.get_kind_display(),
-            "amount": entry.amount,
+            "amount": signed(entry.amount),
             "pool": entry.pool,
-            "balance": entry.balance_after,
+            "balance": grouped(entry.balance_after),
         }
         for entry in preview.entries
     ]
     if not lines:
         lines.append(gettext("No credit moves."))
     if day := _last_day_of(terms):
-        lines.append(gettext("Their last day is %s (UTC).") % day)
+        lines.append(gettext("The last day to spend them is %s (UTC).") % day)
     return lines
 
 
@@ -95,4 +99,4 @@ def _which(adjustment: Adjustment) -> str:
 def _last_day_of(terms: dict[str, Any]) -> date | None:
     """The last day of the credits, if they are to have one."""
     expires_at = terms.get("expires_at")
-    return last_day(datetime.fromisoformat(expires_at)) if expires_at else None
+    return last_day_of(datetime.fromisoformat(expires_at)) if expires_at else None

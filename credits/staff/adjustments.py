@@ -20,34 +20,37 @@ from unfold.decorators import action
 
 from credits import services
 from credits.models import Account, Adjustment, StaffAction
-from credits.money import grouped
 from credits.staff import adjustment_words
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
-from credits.staff.base import ReadOnlyAdmin, StaffForm
+from credits.staff.base import ReadOnlyAdmin, StaffForm, number
 from credits.staff.deeds import adjustment_in_words, in_words
 from credits.staff.links import link_to_row
 from credits.staff.search import number_in
 
 State = Adjustment.State
 APPROVE = "credits.approve_adjustment"
+COUNTS_AS = number("weight", _("counts as (credits)"))  # against the limit of who asked
 
 
 class DecisionForm(StaffForm):
     reason = forms.CharField(
-        required=False, max_length=200, help_text=_("Why it is refused. Kept in the audit log.")
+        label=_("If it is refused, why"),
+        required=False,
+        max_length=200,
+        help_text=_("Kept in the audit log."),
     )
 
 
 @admin.register(Adjustment)
 class AdjustmentAdmin(ReadOnlyAdmin):
     list_display = (
-        "requested_at", "customer", "in_short", "counts_as", "state", "requested_by", "reason",
+        "requested_at", "customer", "in_short", COUNTS_AS, "state", "requested_by", "reason",
     )  # fmt: skip
     fields = (
-        "customer", "requested_at", "requested_by", "kind", "what", "about", "counts_as", "why",
+        "customer", "requested_at", "requested_by", "kind", "what", "about", COUNTS_AS, "why",
         "reason", "state", "decided_by", "decided_at", "happened",
     )  # fmt: skip
-    readonly_fields = ("customer", "what", "about", "counts_as", "why", "happened")
+    readonly_fields = ("customer", "what", "about", COUNTS_AS, "why", "happened")
     list_filter = ("state", "kind")
     list_select_related = ("account__user", "requested_by")
     search_fields = ("=account__id", "account__user__email__iexact", "requested_by__email__iexact")
@@ -73,11 +76,6 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     def in_short(self, adjustment: Adjustment) -> str:
         """Without asking for what it is about."""
         return adjustment_in_words({"kind": adjustment.kind, **adjustment.terms})
-
-    @admin.display(description=_("counts as (credits)"))
-    def counts_as(self, adjustment: Adjustment) -> str:
-        """Against the limit of who asked."""
-        return grouped(adjustment.weight)
 
     @admin.display(description=_("why"))
     def why(self, adjustment: Adjustment) -> str:
@@ -138,6 +136,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
             buttons=[button],
             lines=lines,
             agreed=agreed,
+            back=reverse("admin:credits_account_change", args=[account.pk]),
         )
 
     @action(description=_("Decide"), url_path="decide", permissions=["decide"])

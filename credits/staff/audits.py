@@ -3,12 +3,17 @@
 from django.contrib import admin
 
 from credits.models import DailyTotal, LedgerAudit
-from credits.staff.base import ReadOnlyAdmin
+from credits.staff.base import ReadOnlyAdmin, number
 
 
 @admin.register(LedgerAudit)
 class LedgerAuditAdmin(ReadOnlyAdmin):
-    list_display = ("started_at", "finished_at", "night", "accounts", "entries", "found")
+    list_display = (
+        "started_at",
+        "finished_at",
+        "night",
+        *map(number, ("accounts", "entries", "found")),
+    )
     exclude = ("next_account",)
     ordering = ("-started_at",)
 
@@ -17,5 +22,8 @@ class LedgerAuditAdmin(ReadOnlyAdmin):
 class DailyTotalAdmin(ReadOnlyAdmin):
     """Copies of the ledger's sums: the front page shows the last ones."""
 
-    list_display = ("day", "sold", "granted", "spent", "expired", "clawed_back", "lines")
+    list_display = (
+        "day",
+        *map(number, ("sold", "granted", "spent", "expired", "clawed_back", "lines")),
+    )
     ordering = ("-day",)

@@ -1,17 +1,21 @@
 """What the admin's pages share: books that nobody can edit, and forms that call a service."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, ClassVar
 
 from django import forms
+from django.contrib import admin
 from django.db.models import Model
 from django.http import Http404, HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from unfold import widgets
 from unfold.admin import ModelAdmin
+
+from credits.money import grouped
 
 FURTHEST = timedelta(days=3653)  # ten years: anything later is a typing error
 
@@ -44,6 +48,7 @@ class FormPages:
 
         A button sends its value as `step`. `lines` in the context are shown above the buttons: what
         the form would do; `agreed` is sent along, to know that the person has seen just these.
+        `back` leads away without doing anything: by itself to the row, or to the list.
         """
         status = 400 if form.is_bound and form.errors else 200
         page = {
@@ -54,9 +59,18 @@ class FormPages:
             "buttons": buttons,
             "intro": intro,
             "media": form.media,
+            "back": self._page_behind(request),
             **context,
         }
         return TemplateResponse(request, "admin/credits/form_page.html", page, status=status)
+
+    def _page_behind(self, request: HttpRequest) -> str:
+        """The page of the row that the address names, or the list."""
+        pages = f"admin:{self.opts.app_label}_{self.opts.model_name}"
+        match = request.resolver_match
+        if match and "object_id" in match.kwargs:
+            return reverse(f"{pages}_change", args=[match.kwargs["object_id"]])
+        return reverse(f"{pages}_changelist")
 
 
 class ReadOnlyAdmin(FormPages, ModelAdmin):  # type: ignore[misc]
@@ -116,6 +130,18 @@ class StaffForm(forms.Form):
             field.widget.attrs.update(field.widget_attrs(field.widget))
 
 
+def number(name: str, description: Any = None) -> Callable[[Any], str]:
+    """A column with a whole number as people read it: 1,250; admin.css puts it to the right."""
+
+    @admin.display(description=description or name.replace("_", " "), ordering=name, empty_value="")
+    def show(row: Any) -> str:
+        value = getattr(row, name)
+        return "" if value is None else grouped(value)
+
+    show.__name__ = f"number_{name}"
+    return show
+
+
 def actor_of(request: HttpRequest) -> str:
     """Who is at work, as the books and the audit log name them."""
     return f"staff:{request.user.get_username()}"
@@ -131,6 +157,6 @@ def end_of(day: date) -> datetime:
     return start_of(day) + timedelta(days=1)
 
 
-def last_day(end: datetime) -> date:
-    """The day (UTC) of the last moment before this one: end_of, backwards."""
-    return (end - timedelta(microseconds=1)).astimezone(UTC).date()
+def last_day_of(end: datetime) -> date:
+    """The day whose end_of() this is."""
+    return (end.astimezone(UTC) - timedelta(microseconds=1)).date()

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 from credits.explanations import explain
 from credits.models import CreditLot, Hold, LedgerEntry, RetailToken
 from credits.staff import search
+from credits.staff.base import number
 from credits.staff.links import link_to_list
 from credits.staff.lists import BookList, Days
 
@@ -26,8 +27,8 @@ class WithLines(BookList):
 @admin.register(CreditLot)
 class CreditLotAdmin(WithLines):
     list_display = (
-        "created_at", "customer", "pool", "granted", "remaining", "frozen", "clawed_back",
-        "expires_at", "source_key",
+        "created_at", "customer", "pool", *map(number, ("granted", "remaining", "frozen")),
+        number("clawed_back"), "expires_at", "source_key",
     )  # fmt: skip
     list_filter = ("pool", Days)
     readonly_fields = ("customer", "lines")
@@ -41,7 +42,9 @@ class CreditLotAdmin(WithLines):
 
 @admin.register(Hold)
 class HoldAdmin(WithLines):
-    list_display = ("id", "customer", "amount", "captured", "state", "reference", "created_at")
+    list_display = (
+        "id", "customer", number("amount"), number("captured"), "state", "reference", "created_at",
+    )  # fmt: skip
     list_filter = ("state", Days)
     readonly_fields = ("customer", "lines")
     search_help_text = _("A whole email, account, customer, generation, or “account key”.")
@@ -59,8 +62,8 @@ class HoldAdmin(WithLines):
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(BookList):
     list_display = (
-        "created_at", "customer", "sequence", "kind", "pool", "amount", "balance_after",
-        "reference", "actor",
+        "created_at", "customer", number("sequence", _("line")), "kind", "pool", number("amount"),
+        number("balance_after"), "reference", "actor",
     )  # fmt: skip
     readonly_fields = ("customer", "why")
     search_help_text = _(

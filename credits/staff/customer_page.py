@@ -16,7 +16,7 @@ from unfold import widgets
 from credits import queries
 from credits.explanations import explain, lot_words, short_key
 from credits.models import Account, CreditLot, Hold, Pool, RetailToken, StaffAction
-from credits.money import money
+from credits.money import money, signed
 from credits.payments.plan_state import plan_state
 from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
@@ -185,11 +185,11 @@ def _payments_url(request: HttpRequest, account: Account) -> str:
 def outlook_lines(outlook: Outlook) -> Iterator[str]:
     """What a rehearsal would post, a sentence a line, and the balance before and after."""
     for entry in outlook.entries:
-        yield _("%(amount)+d %(pool)s: %(words)s. Then %(balance)d there.") % {
-            "amount": entry.amount,
-            "pool": entry.get_pool_display(),
+        yield _("%(amount)s %(pool)s: %(words)s. Then %(balance)s there.") % {
+            "amount": signed(entry.amount),
+            "pool": entry.get_pool_display().lower(),
             "words": str(explain(entry)),
-            "balance": entry.balance_after,
+            "balance": f"{entry.balance_after:,}",
         }
     if not outlook.entries:
         yield _("No credit moves.")
@@ -200,8 +200,8 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
     ):
         before, after = getattr(outlook.before, name), getattr(outlook.after, name)
         if before != after:
-            yield _("%(label)s: %(before)d before, %(after)d after.") % {
+            yield _("%(label)s: %(before)s before, %(after)s after.") % {
                 "label": label,
-                "before": before,
-                "after": after,
+                "before": f"{before:,}",
+                "after": f"{after:,}",
             }

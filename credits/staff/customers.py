@@ -16,11 +16,10 @@ from unfold.decorators import action
 
 from credits import services
 from credits.models import Account, Payment
-from credits.money import grouped
 from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
 from credits.staff.purchases import purchases_of
 from credits.staff.search import accounts_named
 
@@ -61,10 +60,10 @@ class AccountAdmin(ReadOnlyAdmin):
     list_display = (
         "id",
         "user",
-        "subscription",
-        "promotional",
-        "bulk",
-        "owes",
+        number("subscription_credits"),
+        number("promotional_credits"),
+        number("bulk_credits"),
+        number("owed"),
         "status",
     )
     list_filter = ("status",)
@@ -93,22 +92,6 @@ class AccountAdmin(ReadOnlyAdmin):
         if request.GET.get("q", "").strip() and "cl" in found and len(found["cl"].result_list) == 1:
             return redirect("admin:credits_account_change", found["cl"].result_list[0].pk)
         return answer
-
-    @admin.display(description=_("subscription credits"))
-    def subscription(self, account: Account) -> str:
-        return grouped(account.subscription_credits)
-
-    @admin.display(description=_("promotional credits"))
-    def promotional(self, account: Account) -> str:
-        return grouped(account.promotional_credits)
-
-    @admin.display(description=_("bulk credits"))
-    def bulk(self, account: Account) -> str:
-        return grouped(account.bulk_credits)
-
-    @admin.display(description=_("owed"))
-    def owes(self, account: Account) -> str:
-        return grouped(account.owed)
 
     def change_view(
         self,

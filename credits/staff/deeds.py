@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy
 from credits.explanations import short
 from credits.models import Adjustment, Pool, StaffAction
 from credits.money import grouped
-from credits.staff.base import last_day
+from credits.staff.base import last_day_of
 
 WORDS = {
     "account.frozen": gettext_lazy("froze the account"),
@@ -67,5 +67,5 @@ def adjustment_in_words(terms: dict[str, Any]) -> str:
     if "amount" in terms:
         words += f": {grouped(terms['amount'])} " + " → ".join(pools)
     if end := parse_datetime(terms.get("expires_at") or ""):
-        words += ", " + _("last day %s") % last_day(end)
+        words += ", " + _("last day %s") % last_day_of(end)
     return words

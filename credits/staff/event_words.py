@@ -8,6 +8,7 @@ from django.utils.translation import gettext
 
 from credits.explanations import explain
 from credits.models import InboxEvent, LedgerEntry
+from credits.money import grouped, signed
 from credits.payments import by_hand
 
 TRACEBACK = "Traceback"
@@ -17,14 +18,14 @@ CLASS_NAME = re.compile(r"^[\w.]+: ")
 def line_words(entry: LedgerEntry) -> str:
     """A ledger line in words and numbers."""
     pool = entry.get_pool_display().lower()
-    return f"{entry.amount:+d} {pool} ({explain(entry)})"
+    return f"{signed(entry.amount)} {pool} ({explain(entry)})"
 
 
 def outlook(trial: by_hand.Trial) -> list[str]:
     """What a dry run has shown."""
     lines = [ending(trial.state, trial.reason)]
     for entry in trial.entries:
-        after = gettext("balance %d") % entry.balance_after
+        after = gettext("balance %s") % grouped(entry.balance_after)
         lines.append(f"{line_words(entry)}: {after}")
     for token in trial.tokens:
         lines.append(f"{gettext('Single generation')} {token.source_key}: {token.state}")

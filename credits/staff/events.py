@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.models import InboxEvent
 from credits.payments import by_hand
+from credits.staff.base import number
 from credits.staff.event_actions import EventActions
 from credits.staff.event_filters import Standing, Type, Unsettled
 from credits.staff.event_words import block, line_words, sentence
@@ -28,7 +29,9 @@ class InboxEventAdmin(EventActions):
     """Stripe's events: what arrived, and what became of it."""
 
     moment = "received_at"
-    list_display = ("type", "state", "received_at", "customer", "attempts", "last_reason", "mirror")
+    list_display = (
+        "type", "state", "received_at", "customer", number("attempts"), "last_reason", "mirror",
+    )  # fmt: skip
     list_filter = (Standing, Unsettled, Type, Days)
     search_help_text = _("A whole event, object or fact's id, email, account or customer.")
 

@@ -5,10 +5,11 @@ from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from credits import notices
 from credits.models import Notice
-from credits.staff.base import actor_of
+from credits.staff.base import actor_of, number
 from credits.staff.lists import BookList, Days
 
 
@@ -20,7 +21,7 @@ class NoticeAdmin(BookList):
         "kind",
         "customer",
         "state",
-        "attempts",
+        number("attempts"),
         "short_error",
         "created_at",
         "sent_at",
@@ -46,4 +47,5 @@ class NoticeAdmin(BookList):
         again = sum(
             notices.send_again(notice_id=row.pk, now=now, actor=actor_of(request)) for row in rows
         )
-        self.message_user(request, _("%d mails will be sent again.") % again)
+        done = ngettext("%d mail will be sent again.", "%d mails will be sent again.", again)
+        self.message_user(request, done % again)

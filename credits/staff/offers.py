@@ -26,7 +26,7 @@ from credits.money import money
 from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
 from credits.pricing import PricingError
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of
+from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
 from credits.staff.offer_forms import DraftForm, PlaceForm
 
 ALL = ("draft", "published", "retired")
@@ -73,7 +73,10 @@ class State(admin.SimpleListFilter):
 
 @admin.register(Offer)
 class OfferAdmin(ReadOnlyAdmin):
-    list_display = ("name", "slug", "is_now", "kind", "credits", "price", "rollover_cap", "order")
+    list_display = (
+        "name", "slug", "is_now", "kind", number("credits"), "price", number("rollover_cap"),
+        number("order"),
+    )  # fmt: skip
     sortable_by = ()
     fields = (
         "name", "slug", "is_now", "kind", "credits", "rollover_cap", "price", "amount", "currency",
@@ -261,7 +264,8 @@ class OfferAdmin(ReadOnlyAdmin):
             else:
                 messages.success(request, done)
                 return _back_to(offer.pk)
-        return self._page(request, form, offer.name, button, lines=lines, agreed=agreed)
+        title = gettext("%(do)s: %(offer)s") % {"do": button, "offer": offer.name}
+        return self._page(request, form, title, button, lines=lines, agreed=agreed)
 
     def _page(
         self, request: HttpRequest, form: StaffForm, title: str, button: str, **context: Any

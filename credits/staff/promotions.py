@@ -19,7 +19,7 @@ from unfold.decorators import action
 from credits import services
 from credits.models import PromotionalCode, Redemption
 from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS, normalised
-from credits.staff.base import LastDayField, StaffForm, actor_of, end_of, start_of
+from credits.staff.base import LastDayField, StaffForm, actor_of, end_of, number, start_of
 from credits.staff.links import link_to_list, link_to_row
 from credits.staff.lists import BookList
 from credits.staff.search import account_named
@@ -36,19 +36,28 @@ class NewCodesForm(StaffForm):
     beginning = forms.CharField(
         required=False, max_length=20, help_text=_("What random codes begin with.")
     )
-    amount = forms.IntegerField(min_value=1, help_text=_("The credits that each redemption gives."))
+    amount = forms.IntegerField(
+        label=_("Credits"), min_value=1, help_text=_("That each redemption gives.")
+    )
     days = forms.IntegerField(
         initial=30, min_value=1, max_value=MOST_DAYS, help_text=_("How long these credits live.")
     )
     most_uses = forms.IntegerField(
-        required=False, initial=1, min_value=1, help_text=_("Of each code. Empty: no limit.")
+        label=_("Uses at most"),
+        required=False,
+        initial=1,
+        min_value=1,
+        help_text=_("Of each code. Empty: no limit."),
     )
     valid_from = LastDayField(
-        required=False, help_text=_("First day on which it can be redeemed (UTC). Empty: at once.")
+        label=_("First day"),
+        required=False,
+        help_text=_("On which it can be redeemed (UTC). Empty: at once."),
     )
     valid_until = LastDayField(
+        label=_("Last day"),
         required=False,
-        help_text=_("Last day on which it can be redeemed (UTC). Empty: no end."),
+        help_text=_("On which it can be redeemed (UTC). Empty: no end."),
     )
     new_customers_only = forms.BooleanField(
         required=False, help_text=_("Only for accounts that have never paid for anything.")
@@ -68,7 +77,8 @@ class PromotionalCodeAdmin(BookList):
     """What a code gives is fixed once it exists; it can only be switched off."""
 
     list_display = (
-        "code", "campaign", "credits", "uses", "most_uses", "valid_from", "valid_until", "active",
+        "code", "campaign", *map(number, ("credits", "uses", "most_uses")), "valid_from",
+        "valid_until", "active",
     )  # fmt: skip
     list_filter = ("active", "new_customers_only")
     moment = ""
@@ -172,6 +182,10 @@ class RedemptionAdmin(BookList):
     @admin.display(description=_("credits"))
     def added(self, redemption: Redemption) -> SafeString:
         return link_to_row(redemption.lot, redemption.lot.granted)
+
+    @admin.display(description=_("customer"))
+    def customer(self, redemption: Redemption) -> SafeString:
+        return link_to_row(redemption.account, redemption.account.user)
 
 
 def _terms(form: dict[str, Any]) -> dict[str, Any]:

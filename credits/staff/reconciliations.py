@@ -6,14 +6,14 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import Reconciliation
-from credits.staff.base import ReadOnlyAdmin
+from credits.staff.base import ReadOnlyAdmin, number
 
 
 @admin.register(Reconciliation)
 class ReconciliationAdmin(ReadOnlyAdmin):
     """One row a night: what was found, or why nobody could look."""
 
-    list_display = ("day", "found", "started_at", "finished_at", "short_error")
+    list_display = ("day", number("found"), "started_at", "finished_at", "short_error")
     fields = ("day", "days", "started_at", "finished_at", "found", "sentences", "error")
     readonly_fields = ("sentences",)
     ordering = ("-day",)

@@ -24,9 +24,11 @@ def outlook(preview: refunding.Preview, amount: str) -> Iterator[str]:
         preview.taken,
     ) % {"amount": amount, "taken": grouped(preview.taken)}
     if preview.owed:
-        yield gettext("It would leave %s credits owed, because they are spent.") % grouped(
-            preview.owed
-        )
+        yield ngettext(
+            "It would leave %s credit owed, because it is spent.",
+            "It would leave %s credits owed, because they are spent.",
+            preview.owed,
+        ) % grouped(preview.owed)
     if preview.tokens or preview.tokens_used:
         yield gettext(
             "It would revoke %(tokens)d single generations (%(used)d are used and stay used)."

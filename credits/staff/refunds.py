@@ -11,6 +11,7 @@ from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
@@ -29,6 +30,7 @@ from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
 from credits.staff.base import StaffForm
+from credits.staff.links import link_to_row
 from credits.staff.lists import BookList
 from credits.staff.refund_words import in_currency, intro, outlook
 from credits.staff.search import purchases_named
@@ -161,7 +163,7 @@ class PaymentAdmin(InMoney):
         return self.form_page(
             request,
             form,
-            title=gettext("Refund"),
+            title=gettext("Refund a purchase"),
             intro=intro(payment, now=timezone.now()),
             lines=preview and outlook(preview, in_currency(amount, payment.currency)),
             agreed=preview and amount,
@@ -201,10 +203,14 @@ class OfPayments(InMoney):
         paid = Payment.objects.filter(payment_intent=word).values_list("pk", flat=True)
         return Q(refund_id=word) | Q(payment_id__in=list(paid))
 
+    @admin.display(description=_("payment"))
+    def paid_with(self, row: Any) -> SafeString:
+        return link_to_row(row.payment, row.payment.payment_intent)
+
 
 @admin.register(Refund)
 class RefundAdmin(OfPayments):
-    list_display = ("refund_id", "payment", "in_money", "made_at", "failed_at")
+    list_display = ("refund_id", "paid_with", "in_money", "made_at", "failed_at")
     fields = readonly_fields = list_display
 
 
@@ -212,7 +218,15 @@ class RefundAdmin(OfPayments):
 class RefundRequestAdmin(OfPayments):
     """Who asked for which refund, and why."""
 
-    list_display = ("created_at", "payment", "in_money", "actor", "reason", "refund_id", "refusal")
+    list_display = (
+        "created_at",
+        "paid_with",
+        "in_money",
+        "actor",
+        "reason",
+        "refund_id",
+        "refusal",
+    )
     fields = readonly_fields = (*list_display, "key")
     search_help_text = _("A whole refund, payment, or who asked.")
 

@@ -5,6 +5,7 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from credits.models import CheckoutStart, PlanClick, PlanSchedule, Subscription
+from credits.staff.base import number
 from credits.staff.lists import BookList, Days
 
 
@@ -42,7 +43,7 @@ class PlanClickAdmin(BookList):
 class CheckoutStartAdmin(BookList):
     """Clicks on "buy", and the sessions that they led to."""
 
-    list_display = ("created_at", "customer", "offer", "quantity", "session_id")
+    list_display = ("created_at", "customer", "offer", number("quantity"), "session_id")
     list_filter = (Days,)
     search_help_text = _("A whole email address, account, customer or session.")
 

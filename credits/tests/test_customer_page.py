@@ -20,6 +20,7 @@ from credits.models import (
     StaffAction,
     Subscription,
 )
+from credits.money import signed
 from credits.payments import rules
 from credits.services import Direction
 from credits.staff import news, timeline
@@ -332,7 +333,7 @@ class TestWhatIf:
         paid = Payment.objects.create(payment_intent="pi_1", source_key="checkout:cs_1", amount=500)
         answer = ask(what="refund", payment=paid.pk)
         text = answer.content.decode()
-        assert "-30 Bulk" in text and "Owed: 0 before, 20 after." in text
+        assert f"{signed(-30)} bulk" in text and "Owed: 0 before, 20 after." in text
         assert customer.available == 30 and customer.owed == 0
 
     def test_says_why_nothing_would_happen(self, ask):

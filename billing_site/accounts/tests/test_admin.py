@@ -63,6 +63,6 @@ class TestApiKeys:
         key, plain = services.create_api_key(user=new_user(), name="laptop", now=now)
         form = {"action": "revoke", "_selected_action": [key.pk]}
         page = client.post("/admin/accounts/apikey/", form, follow=True).content.decode()
-        assert "1 keys revoked." in page
+        assert "1 key revoked." in page
         assert services.find_user_by_key(key=plain, now=now) is None
         assert ApiKey.objects.count() == 1
