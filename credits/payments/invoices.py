@@ -141,7 +141,7 @@ def _less_what_is_unused(
 def _grant(account: Account, invoice: Invoice, period: _Period, now: datetime) -> CreditLot:
     more: dict[str, Any] = {"trial": True} if period.is_trial else {}
     if period.replaces:
-        more["replaces"] = period.replaces
+        more = {"replaces": period.replaces}
     return services.reset_subscription(
         account_id=account.pk,
         amount=period.credits,

@@ -277,14 +277,6 @@ def csv_answer(
     )
 
 
-def _with_customers(chunk: list[list[Any]], columns: list[str]) -> list[list[Any]]:
-    """The rows with the customer, as the list names them, behind the number of the account."""
-    place = columns.index(ACCOUNT)
-    accounts = Account.objects.filter(pk__in={row[place] for row in chunk}).select_related("user")
-    customers = {account.pk: str(account.user) for account in accounts}
-    return [[*row[: place + 1], customers.get(row[place], ""), *row[place + 1 :]] for row in chunk]
-
-
 def _midnight(day: date) -> datetime:
     return datetime.combine(day, time.min, UTC)
 
