@@ -67,7 +67,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         row = adjustment_words.row_of(adjustment)
         return link_to_row(row) if row else None
 
-    @admin.display(description=_("counts as (credits)"))
+    @admin.display(description=_("counts as (credits)"), ordering="weight")
     def counts_as(self, adjustment: Adjustment) -> str:
         """Against the limit of who asked."""
         return grouped(adjustment.weight)
