@@ -29,6 +29,13 @@ State = Adjustment.State
 APPROVE = "credits.approve_adjustment"
 
 
+WITHOUT_CREDITS: dict[str, Any] = {
+    Adjustment.Kind.EXTEND: _("No credit moves, they only live longer."),
+    Adjustment.Kind.ISSUE_TOKEN: _("No credit moves. The customer gets one single generation."),
+    Adjustment.Kind.REVOKE_TOKEN: _("No credit moves. The single generation is gone."),
+}
+
+
 class DecisionForm(StaffForm):
     reason = forms.CharField(
         required=False, max_length=200, help_text=_("Why it is refused. Kept in the audit log.")
@@ -106,7 +113,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
                 agreed = _signature(account.pk, kind, form.terms, preview.sequence)
                 if request.POST.get("agreed") == agreed:
                     return self._post(request, form, kind, preview.sequence)
-                lines = _lines(preview, form.terms)
+                lines = _lines(preview, kind, form.terms)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         button = ("confirm", gettext("Do this")) if lines else ("preview", gettext("Preview"))
@@ -190,7 +197,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         own = adjustment.requested_by_id == request.user.pk
         if request.POST.get("step") == "refuse" and (own or request.user.has_perm(APPROVE)):
             services.refuse_adjustment(reason=form.cleaned_data["reason"], **decision)
-            return gettext("Refused.")
+            return gettext("Taken back.") if own else gettext("Refused.")
         if request.POST.get("step") != "approve" or not request.user.has_perm(APPROVE):
             raise PermissionDenied
         seen = request.POST.get("agreed", "")
@@ -223,6 +230,10 @@ def _user_id(request: HttpRequest) -> int:
 
 def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
     """What approving would post now, or why not; and the sequence that this was made of."""
+    if services.has_lapsed(adjustment, now=timezone.now()):
+        return [
+            gettext("Nobody decided it within 7 days: it has lapsed, and can be asked anew.")
+        ], ""
     if adjustment.state != State.WAITING:
         return [gettext("This is settled: %s.") % adjustment.get_state_display()], ""
     try:
@@ -234,10 +245,10 @@ def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
         )
     except services.CreditsError as error:
         return [str(error)], ""
-    return _lines(preview, adjustment.terms), str(preview.sequence)
+    return _lines(preview, adjustment.kind, adjustment.terms), str(preview.sequence)
 
 
-def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
+def _lines(preview: services.Preview, kind: str, terms: dict[str, Any]) -> list[str]:
     """What would be posted, a sentence a line."""
     lines = [
         gettext("%(kind)s: %(amount)+d %(pool)s credits, then %(balance)d there.")
@@ -250,7 +261,7 @@ def _lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
         for entry in preview.entries
     ]
     if not lines:
-        lines.append(gettext("No credit moves."))
+        lines.append(str(WITHOUT_CREDITS.get(kind, _("No credit moves."))))
     if day := last_day(terms):
         lines.append(gettext("Their last day is %s (UTC).") % day)
     return lines
@@ -267,7 +278,7 @@ def _described(adjustment: Adjustment) -> str:
 
 
 def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, str]]:
-    if adjustment.state != State.WAITING:
+    if adjustment.state != State.WAITING or services.has_lapsed(adjustment, now=timezone.now()):
         return []
     if adjustment.requested_by_id == request.user.pk:
         return [("refuse", gettext("Take it back"))]

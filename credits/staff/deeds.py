@@ -21,7 +21,16 @@ WORDS = {
     "adjustment.approve": gettext_lazy("approved an adjustment"),
     "adjustment.refuse": gettext_lazy("refused an adjustment"),
     "adjustment.lapse": gettext_lazy("let an adjustment lapse"),
+    "codes.create": gettext_lazy("made promotional codes"),
+    "codes.switch_off": gettext_lazy("switched a promotional code off"),
     "credits.grant": gettext_lazy("gave credits"),
+    "offer.draft": gettext_lazy("wrote a draft of an offer"),
+    "offer.discard": gettext_lazy("discarded a draft of an offer"),
+    "offer.publish": gettext_lazy("published an offer"),
+    "offer.rename": gettext_lazy("renamed or moved an offer"),
+    "offer.retire": gettext_lazy("retired an offer"),
+    "offer.sell": gettext_lazy("put an offer back on sale"),
+    "offer.init": gettext_lazy("brought the price list in line with its file"),
     "payment.refund": gettext_lazy("refunded a purchase"),
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
     "inbox.ignore": gettext_lazy("had an event of Stripe ignored"),
@@ -36,6 +45,8 @@ def in_words(action: StaffAction) -> str:
     what = str(known) if known else f"{action.action} {action.target}".strip()
     if action.action.startswith("adjustment."):
         what = f"{what} ({adjustment_in_words(action.after)})"
+    elif known and action.account_id is None and action.target:
+        what = f"{what} ({action.target})"
     said = {"who": action.actor.removeprefix("staff:"), "what": what}
     words = _("%(who)s %(what)s") % said
     return f"{words}: {action.reason}" if action.reason else words

@@ -36,7 +36,9 @@ class NewCodesForm(StaffForm):
     beginning = forms.CharField(
         required=False, max_length=20, help_text=_("What random codes begin with.")
     )
-    amount = forms.IntegerField(min_value=1, help_text=_("The credits that each redemption gives."))
+    amount = forms.IntegerField(
+        label=_("Credits"), min_value=1, help_text=_("That each redemption gives.")
+    )
     days = forms.IntegerField(
         initial=30, min_value=1, max_value=MOST_DAYS, help_text=_("How long these credits live.")
     )
