@@ -12,7 +12,7 @@ from credits.staff.search import account_named
 
 @admin.register(StaffAction)
 class StaffActionAdmin(BookList):
-    list_display = ("created_at", "told", "customer", "action", "target")
+    list_display = ("created_at", "told", "customer", "action")
     readonly_fields = ("told",)
     list_filter = (Days,)
     search_help_text = _("A whole email address, account, actor, action or target.")

@@ -35,6 +35,7 @@ WORDS = {
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
     "inbox.ignore": gettext_lazy("had an event of Stripe ignored"),
     "inbox.mirror_again": gettext_lazy("had an event of Stripe mirrored again"),
+    "list.export": gettext_lazy("downloaded a list"),
     "notice.again": gettext_lazy("sent a mail again"),
 }
 
