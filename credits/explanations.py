@@ -159,6 +159,8 @@ EXPLAIN: dict[LedgerEntry.Kind, Callable[[LedgerEntry], str]] = {
 
 def lot_words(lot: CreditLot) -> str:
     """What a lot of credits is, to its owner: "Plan Basic, period 1 Mar 2026 - 1 Apr 2026"."""
+    if "code" in lot.terms:
+        return str(_("Code %s") % lot.terms["code"])
     return bought_words(lot) or _("%(pool)s credits of %(day)s") % {
         "pool": lot.get_pool_display(),
         "day": _day(lot.created_at),

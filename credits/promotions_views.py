@@ -1,5 +1,7 @@
 """The page on which a promotional code becomes credits."""
 
+from datetime import datetime
+
 from django import forms
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -56,9 +58,13 @@ def _added(redemption: Redemption) -> str:
         "%(credits)d credits were added. They can be spent until %(until)s.",
         amount,
     )
-    return sentence % {"credits": amount, "until": date_format(timezone.localtime(until))}
+    return sentence % {"credits": amount, "until": _day(until)}
 
 
 def _redeemed_before(redemption: Redemption) -> str:
-    day = date_format(timezone.localtime(redemption.created_at), "j M Y")
+    day = _day(redemption.created_at)
     return _("You redeemed this code on %(day)s already: nothing was added now.") % {"day": day}
+
+
+def _day(moment: datetime) -> str:
+    return date_format(timezone.localtime(moment), "j M Y")

@@ -71,7 +71,7 @@ def test_codes_are_made_and_a_customer_redeems_one(desk: Any, visit: Any, accoun
     Desk(ada).signs_in(ADA, to="/redeem/")
     bill.page.goto("/admin/credits/promotionalcode/add/")
     bill.types("Campaign", "Spring fair")
-    for label, text in {"Count": "50", "Beginning": "FAIR", "Amount": "25"}.items():
+    for label, text in {"Count": "50", "Beginning": "FAIR", "Credits": "25"}.items():
         bill.types(label, text)
     bill.presses("Make them")
     reads(bill.page, "50 codes were made", "50 promotional codes")
@@ -99,7 +99,7 @@ def buys(page: Any, stripe: Sandbox, button: str) -> None:
     page.reload()
     page.get_by_role("main").get_by_role("button", name=button).first.click()
     page.get_by_role("main").get_by_role("button", name="Subscribe").click()  # at Stripe
-    page.wait_for_url("**/checkout/**")
+    page.wait_for_url("**/purchases/done/**")
     hears(stripe)
 
 

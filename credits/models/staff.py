@@ -86,7 +86,7 @@ class Adjustment(models.Model):
         indexes = [models.Index(name="credits_adjustment_recent", fields=["requested_at"])]
 
     def __str__(self) -> str:
-        return f"{self.kind} of account {self.account_id}"
+        return f"{self.get_kind_display()}: account {self.account_id}"
 
 
 class DailyTotal(models.Model):

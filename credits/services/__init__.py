@@ -15,6 +15,7 @@ from credits.services.accounts import (
 from credits.services.adjustments import (
     Preview,
     approve_adjustment,
+    has_lapsed,
     lapse_adjustments,
     preview_adjustment,
     refuse_adjustment,
@@ -104,6 +105,7 @@ __all__ = [
     "freeze_account",
     "freeze_lot",
     "grant",
+    "has_lapsed",
     "hold",
     "issue_retail_token",
     "lapse_adjustments",

@@ -152,6 +152,12 @@ def refuse_adjustment(
     return adjustment
 
 
+def has_lapsed(adjustment: Adjustment, *, now: datetime) -> bool:
+    """Whether its time is over, also before lapse_adjustments has written so."""
+    is_old = adjustment.requested_at <= now - LIFE
+    return adjustment.state == State.LAPSED or (adjustment.state == State.WAITING and is_old)
+
+
 def lapse_adjustments(*, now: datetime) -> int:
     """Ends requests that nobody has decided within LIFE; returns how many."""
     old = Adjustment.objects.filter(state=State.WAITING, requested_at__lte=now - LIFE)
@@ -224,6 +230,8 @@ def _extend(account_id: int, terms: Terms, posting: Posting) -> None:
 
 def _give_back(account_id: int, terms: Terms, posting: Posting) -> None:
     hold = _hold(account_id, terms)
+    if hold.reference.startswith("adjustment:"):
+        raise InvalidAdjustment("Staff removed these, for no work: add credits instead.")
     if not hold.captured:
         raise InvalidAdjustment("This generation has cost nothing, or was given back already.")
     refund_spend(hold_id=hold.pk, actor=posting.actor, note=posting.note, now=posting.now)
@@ -284,8 +292,10 @@ def _owns(user_id: int, account_id: int) -> bool:
 
 def _to_be_decided(adjustment_id: UUID, user_id: int, now: datetime) -> tuple[Adjustment, Any]:
     adjustment = Adjustment.objects.select_for_update().get(pk=adjustment_id)
-    if adjustment.state != State.WAITING or adjustment.requested_at <= now - LIFE:
+    if adjustment.state != State.WAITING:
         raise AdjustmentSettled("This is not waiting any more.")
+    if has_lapsed(adjustment, now=now):
+        raise AdjustmentSettled("It has lapsed, because nobody decided it within 7 days.")
     return adjustment, get_user_model().objects.get(pk=user_id)
 
 

@@ -4,7 +4,7 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from credits.explanations import lot_words
@@ -127,8 +127,9 @@ class GiveBackForm(AdjustmentForm):
     hold = forms.ChoiceField(label=_("Which generation"))
 
     def fill_choices(self) -> None:
-        holds = Hold.objects.filter(account=self.account, captured__gt=0).order_by("-id")
-        self._choose("hold", [(hold.pk, _work(hold)) for hold in holds[:CHOICES_SHOWN]])
+        paid = Hold.objects.filter(account=self.account, captured__gt=0)
+        work = paid.exclude(reference__startswith="adjustment:").order_by("-id")[:CHOICES_SHOWN]
+        self._choose("hold", [(hold.pk, _work(hold)) for hold in work])
 
 
 class RevokeTokenForm(AdjustmentForm):
@@ -148,10 +149,10 @@ def _described(lot: CreditLot) -> str:
 
 
 def _work(hold: Hold) -> str:
-    """A generation by its id, which the customer knows; removals by staff can be undone too."""
-    source, _colon, identity = hold.reference.partition(":")
-    what = gettext("Removed by staff") if source == "adjustment" else f"{source} {identity}"
-    return f"{hold.created_at:%Y-%m-%d %H:%M} UTC, {hold.captured}: {what}"
+    """A generation by its id, which the customer knows, with its price."""
+    price = ngettext("%d credit", "%d credits", hold.amount) % hold.amount
+    what = hold.reference.replace(":", " ", 1)
+    return f"{hold.created_at:%Y-%m-%d %H:%M} UTC, {price}: {what}"
 
 
 def _single(token: RetailToken) -> str:

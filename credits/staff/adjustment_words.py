@@ -3,7 +3,7 @@
 from datetime import date, datetime
 from typing import Any
 
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from credits import services
 from credits.explanations import lot_words, short_key
@@ -11,6 +11,14 @@ from credits.models import Adjustment, CreditLot, Hold, Pool, RetailToken
 from credits.money import grouped, signed
 from credits.staff.adjustment_forms import REASON_CODES
 from credits.staff.base import last_day_of
+
+WITHOUT_CREDITS: dict[str, Any] = {
+    Adjustment.Kind.EXTEND: gettext_lazy("No credit moves, they only live longer."),
+    Adjustment.Kind.ISSUE_TOKEN: gettext_lazy(
+        "No credit moves. The customer gets one single generation."
+    ),
+    Adjustment.Kind.REVOKE_TOKEN: gettext_lazy("No credit moves. The single generation is gone."),
+}
 
 Row = CreditLot | Hold | RetailToken
 ROWS: dict[str, type[Row]] = {"lot": CreditLot, "hold": Hold, "token": RetailToken}
@@ -40,7 +48,7 @@ def request_words(adjustment: Adjustment) -> str:
     }
 
 
-def preview_lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]:
+def preview_lines(preview: services.Preview, kind: str, terms: dict[str, Any]) -> list[str]:
     """What would be posted, a sentence a line."""
     lines = [
         ngettext(
@@ -57,7 +65,7 @@ def preview_lines(preview: services.Preview, terms: dict[str, Any]) -> list[str]
         for entry in preview.entries
     ]
     if not lines:
-        lines.append(gettext("No credit moves."))
+        lines.append(str(WITHOUT_CREDITS.get(kind, gettext("No credit moves."))))
     if day := _last_day_of(terms):
         lines.append(gettext("The last day to spend them is %s (UTC).") % day)
     return lines

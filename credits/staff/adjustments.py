@@ -125,7 +125,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
                 agreed = _signature(account.pk, kind, form.terms, preview.sequence)
                 if request.POST.get("agreed") == agreed:
                     return self._post(request, form, kind, preview.sequence)
-                lines = adjustment_words.preview_lines(preview, form.terms)
+                lines = adjustment_words.preview_lines(preview, kind, form.terms)
             except services.CreditsError as error:
                 form.add_error(None, str(error))
         button = ("confirm", gettext("Do this")) if lines else ("preview", gettext("Preview"))
@@ -210,7 +210,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
         own = adjustment.requested_by_id == request.user.pk
         if request.POST.get("step") == "refuse" and (own or request.user.has_perm(APPROVE)):
             services.refuse_adjustment(reason=form.cleaned_data["reason"], **decision)
-            return gettext("Refused.")
+            return gettext("Taken back.") if own else gettext("Refused.")
         if request.POST.get("step") != "approve" or not request.user.has_perm(APPROVE):
             raise PermissionDenied
         seen = number_in(request.POST.get("agreed", ""))
@@ -241,6 +241,10 @@ def _user_id(request: HttpRequest) -> int:
 
 def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
     """What approving would post now, or why not; and the sequence that this was made of."""
+    if services.has_lapsed(adjustment, now=timezone.now()):
+        return [
+            gettext("Nobody decided it within 7 days: it has lapsed, and can be asked anew.")
+        ], ""
     if adjustment.state != State.WAITING:
         return [gettext("This is settled: %s.") % adjustment.get_state_display()], ""
     try:
@@ -252,11 +256,12 @@ def _outlook(adjustment: Adjustment) -> tuple[list[str], str]:
         )
     except services.CreditsError as error:
         return [str(error)], ""
-    return adjustment_words.preview_lines(preview, adjustment.terms), str(preview.sequence)
+    lines = adjustment_words.preview_lines(preview, adjustment.kind, adjustment.terms)
+    return lines, str(preview.sequence)
 
 
 def _decisions(request: HttpRequest, adjustment: Adjustment) -> list[tuple[str, str]]:
-    if adjustment.state != State.WAITING:
+    if adjustment.state != State.WAITING or services.has_lapsed(adjustment, now=timezone.now()):
         return []
     if adjustment.requested_by_id == request.user.pk:
         return [("refuse", gettext("Take it back"))]

@@ -21,11 +21,21 @@ WORDS = {
     "adjustment.approve": gettext_lazy("approved an adjustment"),
     "adjustment.refuse": gettext_lazy("refused an adjustment"),
     "adjustment.lapse": gettext_lazy("let an adjustment lapse"),
+    "codes.create": gettext_lazy("made promotional codes"),
+    "codes.switch_off": gettext_lazy("switched a promotional code off"),
     "credits.grant": gettext_lazy("gave credits"),
+    "offer.draft": gettext_lazy("wrote a draft of an offer"),
+    "offer.discard": gettext_lazy("discarded a draft of an offer"),
+    "offer.publish": gettext_lazy("published an offer"),
+    "offer.rename": gettext_lazy("renamed or moved an offer"),
+    "offer.retire": gettext_lazy("retired an offer"),
+    "offer.sell": gettext_lazy("put an offer back on sale"),
+    "offer.init": gettext_lazy("brought the price list in line with its file"),
     "payment.refund": gettext_lazy("refunded a purchase"),
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
     "inbox.ignore": gettext_lazy("had an event of Stripe ignored"),
     "inbox.mirror_again": gettext_lazy("had an event of Stripe mirrored again"),
+    "list.export": gettext_lazy("downloaded a list"),
     "notice.again": gettext_lazy("sent a mail again"),
     "apikey.create": gettext_lazy("made an API key"),
     "apikey.revoke": gettext_lazy("revoked an API key"),
@@ -54,9 +64,11 @@ def in_words(action: StaffAction) -> str:
 
 def _which(action: StaffAction) -> str:
     """What tells this deed from others of its kind; "" where the words say it all."""
-    if action.action.startswith(ABOUT):
+    if action.action.startswith("adjustment."):
+        return adjustment_in_words(action.after)
+    if action.action.startswith(ABOUT) or action.account_id is None:
         return short(action.target)
-    return adjustment_in_words(action.after) if action.action.startswith("adjustment.") else ""
+    return ""
 
 
 def adjustment_in_words(terms: dict[str, Any]) -> str:

@@ -178,22 +178,29 @@ class OfferAdmin(ReadOnlyAdmin):
     @action(description=_("Retire"), url_path="retire", permissions=["add"])
     @of_an_offer
     def retire(self, request: HttpRequest, offer: Offer) -> HttpResponse:
+        lines = [gettext("Customers cannot buy it any more. Who has it keeps it, as it is.")]
         button, done = gettext("Retire"), gettext("%s is not sold any more.") % offer
-        return self._set_for_sale(request, offer, False, button, done)
+        return self._set_for_sale(request, offer, False, button, done, lines)
 
     @action(description=_("Put back on sale"), url_path="sell", permissions=["add"])
     @of_an_offer
     def sell(self, request: HttpRequest, offer: Offer) -> HttpResponse:
         button, done = gettext("Put back on sale"), gettext("%s is on sale again.") % offer
-        return self._set_for_sale(request, offer, True, button, done)
+        lines = [gettext("Customers see it on the page of prices, and can buy it.")]
+        return self._set_for_sale(request, offer, True, button, done, lines)
 
     def _set_for_sale(
-        self, request: HttpRequest, offer: Offer, for_sale: bool, button: str, done: str
+        self,
+        request: HttpRequest,
+        offer: Offer,
+        for_sale: bool,
+        button: str,
+        done: str,
+        lines: list[str],
     ) -> HttpResponse:
         def do(**who: Any) -> None:
             drafts.set_for_sale(offer_id=offer.pk, for_sale=for_sale, **who)
 
-        lines = [gettext("Who has it keeps it, as it is.")]
         return self._confirm(request, offer, do, button, done, lines)
 
     def _draft_page(

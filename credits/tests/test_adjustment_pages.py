@@ -2,6 +2,7 @@
 
 import html
 import re
+from datetime import timedelta
 from uuid import uuid4
 
 import pytest
@@ -11,7 +12,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from credits import services
-from credits.models import Account, Adjustment, LedgerEntry, StaffAction
+from credits.models import Account, Adjustment, LedgerEntry, Pool, StaffAction
+from credits.services import Direction
 from credits.staff.adjustment_forms import FORMS
 
 pytestmark = pytest.mark.django_db
@@ -136,6 +138,21 @@ class TestAsking:
         assert "+9 bulk credits" in page.content.decode()
         assert customer.available == 0
 
+    def test_names_what_there_is_to_choose_from(self, support, customer, address):
+        """What staff removed was no generation, and cannot be given back as one."""
+        customer.gift(9, days=9)
+        customer.adjust(2, Direction.REMOVE, pool=Pool.PROMOTIONAL)
+        services.issue_retail_token(
+            account_id=customer.account_id, source_key="adjustment:1", now=customer.now
+        )
+
+        def says(kind: str) -> str:
+            return support.get(address(kind)).content.decode()
+
+        assert "7 left of: Promotional credits of 10 Mar 2026. End: 2026-03-19" in says("extend")
+        assert "The account has none." in says("give_back")
+        assert "2026-03-10, given by staff" in says("revoke_token")
+
     @pytest.mark.parametrize("kind", FORMS)
     def test_every_form_opens_and_refuses_to_be_empty(self, support, customer, address, kind):
         customer.grant(9)
@@ -245,6 +262,29 @@ class TestDeciding:
 
         assert StaffAction.objects.latest("id").reason == "no such promise"
         assert self.decide(billing, waiting, "approve").status_code == 400
+
+    def test_who_asked_takes_it_back(self, support, waiting):
+        assert b"Taken back." in self.decide(support, waiting, "refuse").content
+
+    def test_after_a_week_is_too_late_also_before_a_worker_says_so(self, billing, waiting):
+        Adjustment.objects.update(requested_at=waiting.requested_at - timedelta(days=7))
+        page = reverse("admin:credits_adjustment_decide", args=[waiting.pk])
+
+        for answer in (billing.get(page), billing.post(page, {"step": "approve", "agreed": "0"})):
+            text = answer.content.decode()
+            assert "it has lapsed, and can be asked anew" in text
+            assert "Approve and post" not in text
+
+    def test_is_told_on_its_page_in_words(self, billing, waiting):
+        page = reverse("admin:credits_adjustment_change", args=[waiting.pk])
+        decide = reverse("admin:credits_adjustment_decide", args=[waiting.pk])
+        assert decide in billing.get(page).content.decode()
+        self.decide(billing, waiting, "refuse", reason="no such promise")
+
+        told = billing.get(page).content.decode()
+        assert "ann@example.com asked for an adjustment (Add credits: 700 bulk): a bad day" in told
+        assert "bob@example.com refused an adjustment (Add credits: 700 bulk): no such" in told
+        assert decide not in told
 
     def test_of_nothing_is_not_found(self, billing):
         for key in ("abc", "6e3f0a3e-2a1c-4a6e-9d0f-1d1f6d1a0c11"):

@@ -8,10 +8,12 @@ from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connection, transaction
 
 from credits import services
+from credits.explanations import explain
 from credits.models import (
     Account,
     Adjustment,
     CreditLot,
+    Hold,
     LedgerEntry,
     RetailToken,
     StaffAction,
@@ -88,6 +90,19 @@ class TestEachKind:
 
         assert customer.pools == (0, 4, 6)
         assert [line for line in customer.lines() if "adjust" in line] == ["adjust -6", "adjust 6"]
+        assert [str(explain(line)) for line in LedgerEntry.objects.order_by("sequence")[1:]] == [
+            "Moved to another pool by staff: a bad day",
+            "Moved from another pool by staff: a bad day",
+        ]
+
+    def test_does_not_give_back_what_staff_removed(self, customer, ask):
+        """A move takes from one pool: giving that back would make credits of nothing."""
+        customer.gift(10, days=5)
+        ask(Kind.MOVE, pool="promotional", to_pool="bulk", amount=6)
+
+        with pytest.raises(services.InvalidAdjustment, match="for no work"):
+            ask(Kind.GIVE_BACK, hold=Hold.objects.get().pk)
+        assert customer.available == 10
 
     def test_lets_credits_live_longer(self, customer, ask):
         lot = customer.gift(10, days=5)
