@@ -26,7 +26,7 @@ from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.plan_state import PlanState, plan_state
 from credits.payments.readers import Object, Unreadable
 
-PREVIEW = "preview"  # what every object that does not exist is called
+PREVIEW = "…"  # stands in the lines for the id of what does not exist
 
 
 class What(TextChoices):

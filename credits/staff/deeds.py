@@ -16,7 +16,7 @@ WORDS = {
     "adjustment.approve": gettext_lazy("approved an adjustment"),
     "adjustment.refuse": gettext_lazy("refused an adjustment"),
     "credits.grant": gettext_lazy("gave credits"),
-    "payment.refund": gettext_lazy("refunded a purchase"),
+    "payment.refund": gettext_lazy("asked Stripe to refund a purchase"),
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
     "inbox.ignore": gettext_lazy("had an event of Stripe ignored"),
     "inbox.mirror_again": gettext_lazy("had an event of Stripe mirrored again"),

@@ -1,7 +1,6 @@
 """Stripe's events for staff: what arrived, what it caused, and what can be done about the rest."""
 
 import json
-import re
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -31,8 +30,6 @@ State = InboxEvent.State
 AT_ONCE = 200  # events of one click; each takes milliseconds
 UNSETTLED = Q(next_attempt_at__isnull=False)  # few, and has an index
 VIEW_BODY = "credits.view_event_body"
-TRACEBACK = "Traceback"
-CLASS_NAME = re.compile(r"^[\w.]+: ")
 
 
 class ReasonForm(StaffForm):
@@ -124,7 +121,7 @@ class InboxEventAdmin(BookList):
 
     @admin.display(description=_("reason"), empty_value="")
     def last_reason(self, event: InboxEvent) -> str:
-        return _sentence(event.reason)[:120]
+        return event.why[:120]
 
     @admin.display(description=_("mirror"))
     def mirror(self, event: InboxEvent) -> str:
@@ -168,7 +165,10 @@ class InboxEventAdmin(BookList):
 
     @admin.display(description=_("reason"))
     def whole_reason(self, event: InboxEvent) -> SafeString | str:
-        return _block(event.reason)
+        """In words, and below them the traceback, if it failed."""
+        if not event.failed_with:
+            return event.why or "-"
+        return format_html("<p>{}</p>{}", event.why, _block(event.failed_with))
 
     @admin.display(description=_("error"))
     def whole_error(self, event: InboxEvent) -> SafeString | str:
@@ -234,6 +234,7 @@ class InboxEventAdmin(BookList):
             intro=gettext("The real rule was run and all of it was taken back. Nothing has moved."),
             lines=lines,
             buttons=[("apply", gettext("Apply it now"))],
+            original=event,
         )
 
     @action(description=_("Retry now"), url_path="retry", permissions=["decide"])
@@ -246,6 +247,7 @@ class InboxEventAdmin(BookList):
                 title=gettext("Retry %s now") % event.type,
                 intro=gettext("The event is applied at once, like a worker would."),
                 buttons=[("retry", gettext("Retry now"))],
+                original=event,
             )
         return self._retried(request, event)
 
@@ -255,7 +257,7 @@ class InboxEventAdmin(BookList):
         except (by_hand.EventBusy, by_hand.EventSettled, OperationalError) as error:
             return self._refused(request, event, error)
         level = messages.SUCCESS if after.state == State.APPLIED else messages.WARNING
-        self.message_user(request, _ending(after.state, after.reason), level)
+        self.message_user(request, _ending(after), level)
         return redirect("admin:credits_inboxevent_change", event.pk)
 
     @action(description=_("Ignore …"), url_path="ignore", permissions=["ignore"])
@@ -269,6 +271,7 @@ class InboxEventAdmin(BookList):
                 title=gettext("Ignore %s") % event.type,
                 intro=gettext("Nothing comes of the event. “Retry now” takes this back."),
                 buttons=[("ignore", gettext("Ignore"))],
+                original=event,
             )
         reason = form.cleaned_data["reason"]
         try:
@@ -288,6 +291,7 @@ class InboxEventAdmin(BookList):
                 title=gettext("Mirror %s again") % event.type,
                 intro=gettext("The worker feeds the event to dj-stripe again. No credits move."),
                 buttons=[("mirror", gettext("Mirror again"))],
+                original=event,
             )
         try:
             by_hand.mirror_again(event.pk, actor=actor_of(request), now=timezone.now())
@@ -335,31 +339,26 @@ def _line(entry: LedgerEntry) -> str:
 
 def _outlook(trial: by_hand.Trial) -> list[str]:
     """What a dry run has shown."""
-    lines = [_ending(trial.state, trial.reason)]
+    lines = [_ending(trial.event)]
     for entry in trial.entries:
         after = gettext("balance %d") % entry.balance_after
         lines.append(f"{_line(entry)}: {after}")
     for token in trial.tokens:
-        lines.append(f"{gettext('Single generation')} {token.source_key}: {token.state}")
+        lines.append(
+            f"{gettext('Single generation')} {token.source_key}: {token.get_state_display()}"
+        )
     for notice in trial.notices:
         lines.append(gettext("Mail to the customer: %s") % notice.get_kind_display())
     if not (trial.entries or trial.tokens):
         lines.append(gettext("No ledger line is written and no single generation changes."))
-    if trial.reason.startswith(TRACEBACK):
-        lines.append(_block(trial.reason))
+    if trial.event.failed_with:
+        lines.append(_block(trial.event.failed_with))
     return lines
 
 
-def _ending(state: str, reason: str) -> str:
-    words = _sentence(reason)
-    label = str(State(state).label)
-    return f"{label}: {words}" if words else f"{label}."
-
-
-def _sentence(reason: str) -> str:
-    """What happened; of a traceback the exception's words, without the name of its class."""
-    words = reason.strip().rpartition("\n")[2]
-    return CLASS_NAME.sub("", words) if reason.startswith(TRACEBACK) else words
+def _ending(event: InboxEvent) -> str:
+    label = str(event.get_state_display())
+    return f"{label}: {event.why}" if event.why else f"{label}."
 
 
 def _block(text: str) -> SafeString | str:

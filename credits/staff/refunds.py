@@ -12,11 +12,13 @@ from django.db.models.functions import Coalesce, Concat
 from django.http import HttpRequest, HttpResponse, HttpResponseBase
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import services
+from credits.explanations import short
 from credits.models import (
     FIRST_PIECE,
     CheckoutStart,
@@ -32,6 +34,7 @@ from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
 from credits.staff.base import StaffForm
+from credits.staff.links import link_to_list
 from credits.staff.lists import BookList, Days
 from credits.staff.purchases import described
 from credits.staff.search import purchases_named
@@ -118,9 +121,11 @@ class PaymentAdmin(InMoney):
         found: QuerySet[Payment] = super().get_queryset(request)
         return found.annotate(customer=self._of_bought("account__user__email"))
 
-    @admin.display(description=_("customer"))
-    def email(self, payment: Any) -> str:
-        return str(payment.customer)
+    @admin.display(description=_("customer"), empty_value="-")
+    def email(self, payment: Any) -> SafeString | None:
+        """Leads to the customer's page: a search that finds one does."""
+        who = payment.customer
+        return link_to_list("credits_account", who, q=who) if who else None
 
     @admin.display(description=_("refunded"))
     def gone_back(self, payment: Any) -> str:
@@ -169,6 +174,7 @@ class PaymentAdmin(InMoney):
             intro=self._intro(payment),
             lines=preview and _outlook(preview, in_currency(amount, payment.currency)),
             agreed=preview and amount,
+            original=payment,
             buttons=[("confirm", gettext("Refund now")), look] if preview else [look],
         )
 
@@ -197,7 +203,7 @@ class PaymentAdmin(InMoney):
         words = gettext("%(left)s can be refunded. %(id)s, %(key)s") % {
             "left": in_currency(left, payment.currency),
             "id": payment.payment_intent,
-            "key": payment.source_key,
+            "key": ":".join(short(part) for part in payment.source_key.split(":")),
         }
         for one in described([payment]):
             bought = gettext("%(what)s, bought by %(who)s on %(day)s for %(amount)s.") % {

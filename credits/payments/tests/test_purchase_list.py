@@ -77,6 +77,15 @@ class TestAPurchase:
         page = page_of(at_stripe.account)
         assert "30 left $2.00 refunded 20 taken back" in page
 
+    def test_whose_refund_failed_was_not_refunded(self, at_stripe):
+        buys(at_stripe)
+        refund = stripe.refund("1", "pi_cs_1", amount=200, made=at_stripe.now)
+        at_stripe.sends("refund.created", refund)
+        assert "$2.00 refunded" in page_of(at_stripe.account)
+        at_stripe.sends("refund.failed", {**refund, "status": "failed"})
+        page = page_of(at_stripe.account)
+        assert "50 left" in page and "refunded" not in page
+
     def test_that_is_disputed_says_so(self, at_stripe):
         buys(at_stripe)
         disputed = stripe.dispute("pi_cs_1", status="needs_response", amount=500)

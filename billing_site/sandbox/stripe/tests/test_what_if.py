@@ -65,9 +65,14 @@ class Customer:
 
 def plain(lines):
     return [
-        (one.kind, one.pool, one.amount, one.balance_after, one.owed_after, one.lot.expires_at)
+        (one.kind, one.pool, one.amount, one.balance_after, one.owed_after, end_of(one))
         for one in lines
     ]
+
+
+def end_of(line):
+    """Until when credits that came can be spent."""
+    return line.lot.expires_at if line.amount > 0 else None
 
 
 @pytest.fixture
