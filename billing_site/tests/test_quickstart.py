@@ -293,6 +293,13 @@ class TestDemoPeople:
         assert balance.pools == {"subscription": 5, "promotional": 0, "bulk": 50}
         assert User.objects.count() == 4
 
+    def test_are_made_anew_after_somebody_tried_out_erasing(self) -> None:
+        first = demo.make_people(now=timezone.now())
+        User.objects.filter(email=demo.CUSTOMER.email).update(email="erased-1@erased.invalid")
+        second = demo.make_people(now=timezone.now())
+        assert second != first
+        assert queries.balance(account_id=second, now=timezone.now()).available == 55
+
     def test_can_sign_in(self, client) -> None:
         demo.make_people(now=timezone.now())
         for person in (demo.CUSTOMER, *demo.DESK):
