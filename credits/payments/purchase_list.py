@@ -26,7 +26,7 @@ State = RetailToken.State
 class Purchase:
     """One payment and what it brought. `credits` and `left` count tokens where tokens were bought.
 
-    `refunded` and `amount_paid` are in minor units of `currency`.
+    `refunded`, `lost` and `amount_paid` are in minor units of `currency`.
     """
 
     source_key: str
@@ -40,6 +40,7 @@ class Purchase:
     taken_back: int
     set_aside: int
     refunded: int = 0
+    lost: int = 0  # in disputes
     documents: list[tuple[str, str]] = field(default_factory=list)  # what it is, where it is
 
     @property
@@ -69,7 +70,7 @@ def on_page(page: "Page[Any]", *, account_id: int) -> list[Purchase]:
     sessions = [key.removesuffix(FIRST_PIECE) for key in keys if key not in found]
     found |= {bought.source_key: bought for bought in _of_tokens(account_id, sessions)}
     ordered = [found[key if key in found else key.removesuffix(FIRST_PIECE)] for key in keys]
-    _add_refunds(ordered)
+    _add_money_back(ordered)
     _add_documents(account_id, ordered)
     return ordered
 
@@ -123,15 +124,12 @@ def _of_tokens(account_id: int, sessions: list[str]) -> Iterator[Purchase]:
         )
 
 
-def _add_refunds(found: list[Purchase]) -> None:
+def _add_money_back(found: list[Purchase]) -> None:
     """What has really gone back: a refund that failed later is not among it."""
-    keys = [one.source_key for one in found]
-    paid = Payment.objects.filter(source_key__in=keys).values_list("source_key", "refunded")
-    back: dict[str, int] = defaultdict(int)
-    for key, refunded in paid:
-        back[key] += refunded
-    for one in found:
-        one.refunded = back[one.source_key]
+    by_key = {one.source_key: one for one in found}
+    for payment in Payment.objects.filter(source_key__in=by_key):
+        by_key[payment.source_key].refunded += payment.refunded
+        by_key[payment.source_key].lost += payment.lost
 
 
 def _add_documents(account_id: int, found: list[Purchase]) -> None:

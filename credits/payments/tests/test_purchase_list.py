@@ -91,6 +91,9 @@ class TestAPurchase:
         disputed = stripe.dispute("pi_cs_1", status="needs_response", amount=500)
         at_stripe.sends("charge.dispute.created", disputed)
         assert "0 left Disputed: 50 set aside" in page_of(at_stripe.account)
+        at_stripe.sends("charge.dispute.closed", {**disputed, "status": "lost"})
+        page = page_of(at_stripe.account)
+        assert "0 left $5.00 went back in a dispute 50 taken back" in page
 
     def test_of_another_customer_is_not_shown(self, at_stripe, new_account):
         buys(at_stripe)
