@@ -161,10 +161,11 @@ def lot_words(lot: CreditLot) -> str:
     """What a lot of credits is, to its owner: "Plan Basic, period 1 Mar 2026 - 1 Apr 2026"."""
     if "code" in lot.terms:
         return str(_("Code %s") % lot.terms["code"])
-    return bought_words(lot) or _("%(pool)s credits of %(day)s") % {
-        "pool": lot.get_pool_display(),
-        "day": _day(lot.created_at),
-    }
+    words = _("%(pool)s credits of %(day)s")
+    if _parts(lot.source_key)[0] == "rollover":
+        words = _("Carried over on %(day)s")
+    said = {"pool": lot.get_pool_display(), "day": _day(lot.created_at)}
+    return bought_words(lot) or words % said
 
 
 def bought_words(lot: CreditLot) -> str:

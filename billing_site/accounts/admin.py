@@ -20,6 +20,7 @@ from django.forms import ModelForm, ModelMultipleChoiceField
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils import timezone
+from django.utils.safestring import SafeString
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 from unfold.admin import ModelAdmin
@@ -30,8 +31,10 @@ from billing_site.accounts import services
 from billing_site.accounts.forms import NewUserForm, UserForm
 from billing_site.accounts.models import ApiKey, User
 from billing_site.accounts.person_pages import PersonPages
+from credits.models import Account
 from credits.services import record_action
 from credits.staff.base import ReadOnlyAdmin, actor_of
+from credits.staff.links import link_to_row
 
 for model in (Group, Authenticator, AccessAttempt, AccessFailureLog, AccessLog, EmailAddress):
     admin.site.unregister(model)
@@ -119,17 +122,30 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
     search_fields = ("email",)
     ordering = ("email",)
     filter_horizontal = ()
-    readonly_fields = ("last_login", "date_joined")
+    readonly_fields = ("account", "last_login", "date_joined")
     fieldsets = (
-        (None, {"fields": ("email", "password")}),
+        (None, {"fields": ("email", "account", "password")}),
         (_("Permissions"), {"fields": ("is_active", *POWERS)}),
         (_("Dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = ((None, {"fields": ("email", "password1", "password2")}),)
     told = ("is_active", *POWERS)
 
+    @admin.display(description=_("credits"), empty_value="-")
+    def account(self, user: User) -> SafeString | None:
+        """The customer's page, of who has one."""
+        account = Account.objects.filter(user=user).first()
+        return link_to_row(account, _("Account %s") % account.pk) if account else None
+
     def account_of(self, obj: Model) -> int | None:
         return services.account_of(obj.pk)
+
+    def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
+        """Of who is erased nothing is left to be exported or erased."""
+        if User.objects.filter(pk=object_id, erased_at__isnull=False).exists():
+            return []
+        found: list[Any] = super().get_actions_detail(request, object_id)
+        return found
 
     def formfield_for_manytomany(
         self, db_field: Any, request: HttpRequest, **kwargs: Any
@@ -155,7 +171,7 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
         """Without a word about the password for who cannot change it."""
         if obj is None or self.has_change_permission(request, obj):
             return super().get_fieldsets(request, obj)
-        return ((None, {"fields": ("email",)}), *self.fieldsets[1:])
+        return ((None, {"fields": ("email", "account")}), *self.fieldsets[1:])
 
     def user_change_password(
         self,
@@ -208,7 +224,8 @@ class AccessAttemptAdmin(LoggedAdmin):
         return f"user:{user_id}" if user_id else "user:nobody"
 
     def account_of(self, obj: Model) -> int | None:
-        return services.account_of(self._person(obj))
+        user_id = self._person(obj)
+        return services.account_of(user_id) if user_id else None
 
     def _person(self, obj: Model) -> int | None:
         assert isinstance(obj, AccessAttempt)

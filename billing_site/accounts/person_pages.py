@@ -77,6 +77,7 @@ class PersonPages(FormPages):
             title=gettext("All data of %s") % user,
             intro=gettext("For the person who asked for it, and for nobody else."),
             buttons=[("confirm", gettext("Download"))],
+            original=user,
         )
 
     @action(description=_("Erase"), url_path="erase", permissions=["erase"])
@@ -84,7 +85,7 @@ class PersonPages(FormPages):
         """What is lost, the address once more, a reason, and then it is done for good."""
         user = self.row_or_404(request, object_id)
         refusal = _refusal(user)
-        form = EraseForm(None if refusal else request.POST or None, user=user)
+        form = StaffForm() if refusal else EraseForm(request.POST or None, user=user)
         if form.is_valid():
             try:
                 erasure.erase(
@@ -105,6 +106,7 @@ class PersonPages(FormPages):
             intro=refusal or gettext("This cannot be undone. The books stay, without the person."),
             lines=[] if refusal else _lost(erasure.losses(user=user, now=timezone.now())),
             buttons=[] if refusal else [("confirm", gettext("Erase for good"))],
+            original=user,
         )
 
 
@@ -126,13 +128,16 @@ def _lost(losses: erasure.Losses) -> list[str]:
         gettext("A plan is running: Stripe ends it at once, and refunds nothing.")
         if losses.has_plan
         else gettext("No plan is running."),
-        ngettext(
-            "%d generation is under way: it is canceled.",
-            "%d generations are under way: they are canceled.",
-            losses.open_generations,
-        )
-        % losses.open_generations,
     ]
+    if losses.open_generations:
+        lines.append(
+            ngettext(
+                "%d generation is under way: it is canceled.",
+                "%d generations are under way: they are canceled.",
+                losses.open_generations,
+            )
+            % losses.open_generations
+        )
     if losses.owed:
         owed = ngettext(
             "%s credit is owed, and forgiven.", "%s credits are owed, and forgiven.", losses.owed

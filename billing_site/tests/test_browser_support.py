@@ -166,12 +166,12 @@ class TestIBoughtTheWrongPack:
         assert account.owed == 10
         [line] = LedgerEntry.objects.filter(kind="claw_back")
         assert (line.amount, line.owed_after) == (-40, 10)
-        payment = Payment.objects.get()
+        paid = Payment.objects.get().payment_intent
         bill.looks_up(ADA)
         reads(
             bill.page,
             "The money for it went back: 50 credits. Owed after this",
-            f"{BILL} refunded a purchase ({payment.payment_intent}): Bought the wrong pack",
+            f"{BILL} asked Stripe to refund a purchase ({paid}): Bought the wrong pack",
         )
 
     def test_support_sees_the_purchase_but_no_refund(

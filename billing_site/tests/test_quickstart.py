@@ -15,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 import requests
+from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.utils import timezone
 
@@ -292,6 +293,14 @@ class TestDemoPeople:
         balance = queries.balance(account_id=account_id, now=now)
         assert balance.pools == {"subscription": 5, "promotional": 0, "bulk": 50}
         assert User.objects.count() == 4
+
+    def test_are_made_anew_after_somebody_tried_out_erasing(self) -> None:
+        first = demo.make_people(now=timezone.now())
+        User.objects.filter(email=demo.CUSTOMER.email).update(email="erased-1@erased.invalid")
+        EmailAddress.objects.filter(email=demo.CUSTOMER.email).delete()
+        second = demo.make_people(now=timezone.now())
+        assert second != first
+        assert queries.balance(account_id=second, now=timezone.now()).available == 55
 
     def test_can_sign_in(self, client) -> None:
         demo.make_people(now=timezone.now())

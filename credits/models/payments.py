@@ -1,5 +1,6 @@
 """What Stripe has told, and what it was asked: plans, payments, refunds, clicks, the inbox."""
 
+import re
 from uuid import uuid4
 
 from django.db import models
@@ -8,6 +9,9 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from credits.models.core import Account
+
+# Before what an exception says. Python's own, such as KeyError, say nothing without their name.
+CLASS_OF_ERROR = re.compile(r"^\w+(\.\w+)+: ")
 
 
 class Subscription(models.Model):
@@ -119,7 +123,7 @@ class Payment(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"{self.payment_intent} for {self.source_key}"
+        return self.payment_intent
 
 
 class Refund(models.Model):
@@ -288,6 +292,17 @@ class InboxEvent(models.Model):
 
     def __str__(self) -> str:
         return f"{self.type} {self.event_id}"
+
+    @property
+    def failed_with(self) -> str:
+        """The traceback of the last attempt, if it was an error of ours."""
+        return self.reason if self.reason.startswith("Traceback") else ""
+
+    @property
+    def why(self) -> str:
+        """The reason in a sentence; of a traceback what the exception says."""
+        last = self.reason.strip().rpartition("\n")[2]
+        return CLASS_OF_ERROR.sub("", last) if self.failed_with else last
 
 
 class Reconciliation(models.Model):

@@ -45,10 +45,9 @@ def _find_stuck_events(now: datetime) -> None:
         next_attempt_at__isnull=False,  # says nothing new, but has an index
     )
     for event in stuck.exclude(Exists(told)).order_by("pk")[:AT_ONCE]:
-        reason = event.reason.strip().rpartition("\n")[2][:200]
         tell_staff(
             fact_key=f"inbox:{event.event_id}",
-            text=f"{event.type} is {event.get_state_display().lower()}: {reason}",
+            text=f"{event.type} is {event.get_state_display().lower()}: {event.why[:200]}",
             path=reverse("admin:credits_inboxevent_change", args=[event.pk]),
             now=now,
         )

@@ -36,10 +36,9 @@ class EventSettled(Exception):
 
 @dataclass(frozen=True)
 class Trial:
-    """What applying the event now would do: how it would end, and what it would write."""
+    """What applying the event now would do: the event as it would be, and what would be written."""
 
-    state: str
-    reason: str
+    event: InboxEvent
     entries: list[LedgerEntry]
     tokens: list[RetailToken]
     notices: list[Notice]
@@ -71,8 +70,7 @@ def _try(pk: int, obj: Object, account_id: int | None, now: datetime) -> tuple[i
         tokens = RetailToken.objects.filter(whose).order_by("pk")
         mails = Notice.objects.filter(whose, created_at=now).order_by("pk")
         trial = Trial(
-            state=event.state,
-            reason=event.reason,
+            event=event,
             entries=list(lines.select_related("lot").order_by("sequence")),
             tokens=[token for token in tokens if known_tokens.get(token.pk) != token.state],
             notices=list(mails),
@@ -142,7 +140,7 @@ def _record(
 
 
 def _standing(event: InboxEvent) -> dict[str, str]:
-    return {"state": str(event.state), "reason": event.reason.strip().rpartition("\n")[2][:500]}
+    return {"state": str(event.state), "reason": event.why[:500]}
 
 
 def lines_of(event: InboxEvent) -> QuerySet[LedgerEntry]:

@@ -22,7 +22,7 @@ from itertools import zip_longest
 from django.db import connection, transaction
 from django.db.models import QuerySet
 
-from credits.models import InboxEvent
+from credits.models import Account, InboxEvent
 from credits.payments import facts, rules
 from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.readers import text
@@ -118,6 +118,7 @@ def apply(row: InboxEvent, now: datetime) -> None:
 def _apply(row: InboxEvent, event: Event) -> None:
     """Applies one event within a savepoint and notes on the row, unsaved, what became of it."""
     row.attempts += 1
+    row.account_id = _customer_of(event)
     try:
         with transaction.atomic():
             done = rules.apply(event)
@@ -136,6 +137,18 @@ def _apply(row: InboxEvent, event: Event) -> None:
             settle(row, State.IGNORED, done.ignored_because)
         else:
             settle(row, State.APPLIED)
+
+
+def _customer_of(event: Event) -> int | None:
+    """On whose page staff finds an event of which nothing came; of those that have a rule."""
+    customer = text(event.object, "customer")
+    if event.type not in rules.RULES or not customer:
+        return None
+    if event.facts is not None:
+        account = event.facts.accounts.get(customer)
+        return account.pk if account else None
+    known = Account.objects.filter(stripe_customer_id=customer)
+    return known.values_list("pk", flat=True).first()
 
 
 def _event(row: InboxEvent, now: datetime) -> Event:

@@ -14,9 +14,9 @@ from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from credits.explanations import bought_words
-from credits.models import FIRST_PIECE, CreditLot, InboxEvent, RetailToken
+from credits.models import FIRST_PIECE, CreditLot, InboxEvent, Payment, RetailToken
 from credits.payments.purchases import payment_key
-from credits.payments.readers import Object, number, payment_intents, text
+from credits.payments.readers import Object, payment_intents, text
 
 PER_PAGE = 20
 State = RetailToken.State
@@ -26,7 +26,7 @@ State = RetailToken.State
 class Purchase:
     """One payment and what it brought. `credits` and `left` count tokens where tokens were bought.
 
-    `refunded` and `amount_paid` are in minor units of `currency`.
+    `refunded`, `lost` and `amount_paid` are in minor units of `currency`.
     """
 
     source_key: str
@@ -40,6 +40,7 @@ class Purchase:
     taken_back: int
     set_aside: int
     refunded: int = 0
+    lost: int = 0  # in disputes
     documents: list[tuple[str, str]] = field(default_factory=list)  # what it is, where it is
 
     @property
@@ -69,6 +70,7 @@ def on_page(page: "Page[Any]", *, account_id: int) -> list[Purchase]:
     sessions = [key.removesuffix(FIRST_PIECE) for key in keys if key not in found]
     found |= {bought.source_key: bought for bought in _of_tokens(account_id, sessions)}
     ordered = [found[key if key in found else key.removesuffix(FIRST_PIECE)] for key in keys]
+    _add_money_back(ordered)
     _add_documents(account_id, ordered)
     return ordered
 
@@ -122,28 +124,34 @@ def _of_tokens(account_id: int, sessions: list[str]) -> Iterator[Purchase]:
         )
 
 
+def _add_money_back(found: list[Purchase]) -> None:
+    """What has really gone back: a refund that failed later is not among it."""
+    by_key = {one.source_key: one for one in found}
+    for payment in Payment.objects.filter(source_key__in=by_key):
+        by_key[payment.source_key].refunded += payment.refunded
+        by_key[payment.source_key].lost += payment.lost
+
+
 def _add_documents(account_id: int, found: list[Purchase]) -> None:
-    """Invoices, receipts and what went back, from the events about these purchases."""
+    """Invoices and receipts, from the events about these purchases."""
     about = defaultdict(list)
-    for fact, event_type, stated in _events(account_id, [one.source_key for one in found]):
-        about[fact].append((event_type, stated))
+    for fact, stated in _events(account_id, [one.source_key for one in found]):
+        about[fact].append(stated)
     further: dict[str, Purchase] = {}  # the charge of a purchase, the invoice of a Checkout
     for one in found:
-        for event_type, stated in about[one.source_key]:
-            if event_type == "charge.refunded":
-                one.refunded = max(one.refunded, number(stated, "amount_refunded", default=0))
+        for stated in about[one.source_key]:
             _add_links(one, stated)
             further.update((payment_key(intent), one) for intent in payment_intents(stated))
             if invoice := text(stated, "invoice"):
                 further[f"invoice:{invoice}"] = one
-    for fact, _type, stated in _events(account_id, further):
+    for fact, stated in _events(account_id, further):
         _add_links(further[fact], stated)
 
 
-def _events(account_id: int, facts: Iterable[str]) -> Iterator[tuple[str, str, Object]]:
+def _events(account_id: int, facts: Iterable[str]) -> Iterator[tuple[str, Object]]:
     events = InboxEvent.objects.filter(account_id=account_id, fact_key__in=facts).order_by("pk")
-    for fact, event_type, body in events.values_list("fact_key", "type", "body"):
-        yield fact, event_type, json.loads(body)["data"]["object"]
+    for fact, body in events.values_list("fact_key", "body"):
+        yield fact, json.loads(body)["data"]["object"]
 
 
 def _add_links(bought: Purchase, stated: Object) -> None:

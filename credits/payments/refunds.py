@@ -20,6 +20,8 @@ def apply_refund(event: Event) -> Done:
     """`refund.*`: one refund, which may fail days later: then what it took comes back."""
     payment = _payment(event)
     money_back.note_refund(payment, event.object, event.created_at)
+    if text(event.object, "status") == "failed":
+        tell.refund_failed(payment, event)
     if key := text(event.object, "metadata", "request"):  # of ours, whose answer may have been lost
         asked = payment.refund_requests.filter(key=key, refund_id="")
         asked.update(refund_id=required(event.object, "id"))

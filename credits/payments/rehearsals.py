@@ -19,6 +19,7 @@ from credits.models import (
     Offer,
     Payment,
     RetailToken,
+    Subscription,
     purchase_keys,
 )
 from credits.payments import refunding, rules
@@ -26,7 +27,7 @@ from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.plan_state import PlanState, plan_state
 from credits.payments.readers import Object, Unreadable
 
-PREVIEW = "preview"  # what every object that does not exist is called
+PREVIEW = "…"  # stands in the lines for the id of what does not exist
 
 
 class What(TextChoices):
@@ -104,14 +105,18 @@ def _event(
 
 
 def _renewal(account: Account, state: PlanState, now: datetime) -> Event:
-    """The next period's invoice, paid in full: one of the plan, without tax or discount."""
-    plan, start = state.renewing_plan, state.subscription.period_end
-    if state.is_ending or plan is None or start is None:
+    """The next invoice, paid in full: one of the plan, without tax or discount."""
+    subscription = state.subscription
+    start, runs_until = _paid_until(subscription), subscription.period_end
+    is_overdue = bool(start and runs_until and start < runs_until)
+    plan = state.plan if is_overdue else state.renewing_plan
+    if (state.is_ending and not is_overdue) or plan is None or start is None:
         raise NothingToRehearse(_("The plan will not be renewed, or it is not in the price list."))
+    end = runs_until if is_overdue and runs_until else _after(start, plan)
     line: Object = {
         "amount": plan.amount,
         "quantity": 1,
-        "period": {"start": int(start.timestamp()), "end": int(_after(start, plan).timestamp())},
+        "period": {"start": int(start.timestamp()), "end": int(end.timestamp())},
         "pricing": {"price_details": {"price": plan.stripe_price_id}},
     }
     invoice: Object = {
@@ -127,6 +132,17 @@ def _renewal(account: Account, state: PlanState, now: datetime) -> Event:
         },
     }
     return Event("invoice.paid", invoice, now, now)
+
+
+def _paid_until(subscription: Subscription) -> datetime | None:
+    """Until when credits came for it; until then it runs where none have come yet."""
+    periods = CreditLot.objects.filter(
+        account=subscription.account_id,
+        terms__subscription=subscription.subscription_id,
+        terms__has_key="period_end",
+    )
+    newest = periods.order_by("-pk").first()
+    return datetime.fromisoformat(newest.terms["period_end"]) if newest else subscription.period_end
 
 
 def _after(start: datetime, plan: Offer) -> datetime:

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import takewhile
 
 from django.conf import settings
+from django.urls import reverse
 
 from credits import notices, queries
 from credits.models import (
@@ -248,6 +249,17 @@ def refunded(payment: Payment, event: Event) -> None:
         owed=account.owed,
         now=event.now,
         **effect,
+    )
+
+
+def refund_failed(payment: Payment, event: Event) -> None:
+    """To staff: the money has to go another way. https://docs.stripe.com/refunds#failed-refunds"""
+    refund_id = text(event.object, "id")
+    notices.tell_staff(
+        fact_key=f"refund_failed:{refund_id}",
+        text=f"The refund {refund_id} failed: the customer has the credits, but not the money.",
+        path=reverse("admin:credits_payment_change", args=[payment.pk]),
+        now=event.now,
     )
 
 

@@ -48,6 +48,7 @@ class FormPages:
 
         A button sends its value as `step`. `lines` in the context are shown above the buttons: what
         the form would do; `agreed` is sent along, to know that the person has seen just these.
+        `original` is the row that the page is about: it stands at the top, as the way back to it;
         `back` leads away without doing anything: by itself to the row, or to the list.
         """
         status = 400 if form.is_bound and form.errors else 200

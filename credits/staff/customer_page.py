@@ -56,9 +56,20 @@ class MomentForm(forms.Form):
         ),
     )
 
+    def __init__(self, *args: Any, account: Account, now: datetime) -> None:
+        super().__init__(*args)
+        self.account, self.now = account, now
+
     def clean_at(self) -> datetime | None:
-        at: datetime | None = self.cleaned_data["at"]
-        return at.replace(tzinfo=UTC) if at else None
+        given: datetime | None = self.cleaned_data["at"]
+        at = given.replace(tzinfo=UTC) if given else None
+        if at and at > self.now:
+            raise forms.ValidationError(_("This moment is still to come: give a past one."))
+        since = self.account.created_at.replace(second=0, microsecond=0)
+        if at and at < since:
+            words = _("There was no account before %s UTC.")
+            raise forms.ValidationError(words % f"{since:%Y-%m-%d %H:%M}")
+        return at
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class LotRow:
 
 def context_of(request: HttpRequest, account: Account, *, now: datetime) -> dict[str, Any]:
     """Everything that templates/admin/credits/account/change_form.html needs."""
-    form = MomentForm(request.GET if "at" in request.GET else None)
+    form = MomentForm(request.GET if "at" in request.GET else None, account=account, now=now)
     at = form.cleaned_data["at"] if form.is_bound and form.is_valid() else None
     balance = queries.balance(account_id=account.pk, now=now)
     plan = plan_state(account_id=account.pk, now=now)
@@ -192,7 +203,7 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
             "balance": f"{entry.balance_after:,}",
         }
     if not outlook.entries:
-        yield _("No credit moves.")
+        yield _("No credits move.")
     for label, name in (
         (_("Available"), "available"),
         (_("Owed"), "owed"),
@@ -205,3 +216,5 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
                 "before": f"{before:,}",
                 "after": f"{after:,}",
             }
+    if outlook.before == outlook.after:
+        yield _("The balance stays as it is; what is used stays used.")

@@ -49,7 +49,8 @@ class WhatIfForm(StaffForm):
         self.payments = {str(one.payment.pk): one.payment for one in bought}
         field = self.fields["payment"]
         assert isinstance(field, forms.ChoiceField)
-        field.choices = [("", "–"), *((one.payment.pk, str(one)) for one in bought)]  # noqa: RUF001
+        named = [(one.payment.pk, f"{one} ({one.payment.payment_intent})") for one in bought]
+        field.choices = [("", "–"), *named]  # noqa: RUF001
 
     def clean_payment(self) -> Payment | None:
         return self.payments.get(self.cleaned_data["payment"])
@@ -156,6 +157,7 @@ class AccountAdmin(ReadOnlyAdmin):
             % account.user,
             buttons=[("preview", gettext("Show what it would do"))],
             lines=lines,
+            original=account,
         )
 
     @action(description=_("Adjust"), url_path="adjust", permissions=["adjust"])
@@ -168,24 +170,35 @@ class AccountAdmin(ReadOnlyAdmin):
             request,
             object_id,
             services.freeze_account,
-            title=gettext("Freeze this account"),
+            title=gettext("Freeze the account of %s"),
             intro=gettext("A frozen account cannot spend. Credits still come in, and expire."),
             button=gettext("Freeze"),
         )
 
     @action(description=_("Unfreeze"), url_path="unfreeze", permissions=["freeze"])
     def unfreeze(self, request: HttpRequest, object_id: str) -> HttpResponse:
+        account = self.row_or_404(request, object_id)
+        if not account.user.is_active:
+            messages.error(request, _("Nobody can sign in to this account: it stays frozen."))
+            return redirect("admin:credits_account_change", account.pk)
         return self._change_status(
             request,
             object_id,
             services.unfreeze_account,
-            title=gettext("Unfreeze this account"),
+            title=gettext("Unfreeze the account of %s"),
             intro=gettext("The account may spend again."),
             button=gettext("Unfreeze"),
         )
 
     def _change_status(
-        self, request: HttpRequest, object_id: str, change: Any, *, button: str, **texts: str
+        self,
+        request: HttpRequest,
+        object_id: str,
+        change: Any,
+        *,
+        title: str,
+        intro: str,
+        button: str,
     ) -> HttpResponse:
         account = self.row_or_404(request, object_id)
         form = ReasonForm(request.POST or None)
@@ -196,5 +209,11 @@ class AccountAdmin(ReadOnlyAdmin):
             )
             messages.success(request, _("Done, and noted in the audit log."))
             return redirect("admin:credits_account_change", account.pk)
-        buttons = [("confirm", button)]
-        return self.form_page(request, form, buttons=buttons, **texts)
+        return self.form_page(
+            request,
+            form,
+            title=title % account.user,
+            intro=intro,
+            buttons=[("confirm", button)],
+            original=account,
+        )

@@ -31,7 +31,7 @@ WORDS = {
     "offer.retire": gettext_lazy("retired an offer"),
     "offer.sell": gettext_lazy("put an offer back on sale"),
     "offer.init": gettext_lazy("brought the price list in line with its file"),
-    "payment.refund": gettext_lazy("refunded a purchase"),
+    "payment.refund": gettext_lazy("asked Stripe to refund a purchase"),
     "inbox.retry": gettext_lazy("tried an event of Stripe again"),
     "inbox.ignore": gettext_lazy("had an event of Stripe ignored"),
     "inbox.mirror_again": gettext_lazy("had an event of Stripe mirrored again"),

@@ -89,6 +89,7 @@ class EventActions(BookList):
             intro=gettext("The real rule was run and all of it was taken back. Nothing has moved."),
             lines=lines,
             buttons=[("apply", gettext("Apply it now"))],
+            original=event,
         )
 
     @action(description=_("Retry now"), url_path="retry", permissions=["decide"])
@@ -189,7 +190,7 @@ class EventActions(BookList):
 def _retry(pk: int, **who: Any) -> tuple[int, str]:
     after = by_hand.retry(pk, **who)
     level = messages.SUCCESS if after.state == State.APPLIED else messages.WARNING
-    return level, ending(after.state, after.reason)
+    return level, ending(after)
 
 
 def _ignore(pk: int, **who: Any) -> tuple[int, str]:

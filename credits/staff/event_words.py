@@ -1,7 +1,5 @@
 """Events of Stripe in words: how one ended, what it wrote, and what a dry run of it has shown."""
 
-import re
-
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext
@@ -10,9 +8,6 @@ from credits.explanations import explain
 from credits.models import InboxEvent, LedgerEntry
 from credits.money import grouped, signed
 from credits.payments import by_hand
-
-TRACEBACK = "Traceback"
-CLASS_NAME = re.compile(r"^[\w.]+: ")
 
 
 def line_words(entry: LedgerEntry) -> str:
@@ -23,32 +18,27 @@ def line_words(entry: LedgerEntry) -> str:
 
 def outlook(trial: by_hand.Trial) -> list[str]:
     """What a dry run has shown."""
-    lines = [ending(trial.state, trial.reason)]
+    lines = [ending(trial.event)]
     for entry in trial.entries:
         after = gettext("balance %s") % grouped(entry.balance_after)
         lines.append(f"{line_words(entry)}: {after}")
     for token in trial.tokens:
-        lines.append(f"{gettext('Single generation')} {token.source_key}: {token.state}")
+        lines.append(
+            f"{gettext('Single generation')} {token.source_key}: {token.get_state_display()}"
+        )
     for notice in trial.notices:
         lines.append(gettext("Mail to the customer: %s") % notice.get_kind_display())
     if not (trial.entries or trial.tokens):
         lines.append(gettext("No ledger line is written and no single generation changes."))
-    if trial.reason.startswith(TRACEBACK):
-        lines.append(block(trial.reason))
+    if trial.event.failed_with:
+        lines.append(block(trial.event.failed_with))
     return lines
 
 
-def ending(state: str, reason: str) -> str:
+def ending(event: InboxEvent) -> str:
     """What became of an event, and why."""
-    words = sentence(reason)
-    label = str(InboxEvent.State(state).label)
-    return f"{label}: {words}" if words else f"{label}."
-
-
-def sentence(reason: str) -> str:
-    """What happened; of a traceback the exception's words, without the name of its class."""
-    words = reason.strip().rpartition("\n")[2]
-    return CLASS_NAME.sub("", words) if reason.startswith(TRACEBACK) else words
+    label = str(event.get_state_display())
+    return f"{label}: {event.why}" if event.why else f"{label}."
 
 
 def block(text: str) -> SafeString | str:

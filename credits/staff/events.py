@@ -16,7 +16,7 @@ from credits.payments import by_hand
 from credits.staff.base import number
 from credits.staff.event_actions import EventActions
 from credits.staff.event_filters import Standing, Type, Unsettled
-from credits.staff.event_words import block, line_words, sentence
+from credits.staff.event_words import block, line_words
 from credits.staff.links import at_stripe, link_to_list, link_to_row
 from credits.staff.lists import Days
 
@@ -45,7 +45,7 @@ class InboxEventAdmin(EventActions):
 
     @admin.display(description=_("reason"), empty_value="")
     def last_reason(self, event: InboxEvent) -> str:
-        return sentence(event.reason)[:120]
+        return event.why[:120]
 
     @admin.display(description=_("mirror"))
     def mirror(self, event: InboxEvent) -> str:
@@ -89,7 +89,10 @@ class InboxEventAdmin(EventActions):
 
     @admin.display(description=_("reason"))
     def whole_reason(self, event: InboxEvent) -> SafeString | str:
-        return block(event.reason)
+        """In words, and below them the traceback, if it failed."""
+        if not event.failed_with:
+            return event.why or "-"
+        return format_html("<p>{}</p>{}", event.why, block(event.failed_with))
 
     @admin.display(description=_("error"))
     def whole_error(self, event: InboxEvent) -> SafeString | str:

@@ -42,5 +42,4 @@ def in_words(event: InboxEvent) -> str:
         "about": short(event.object_id),
         "became": event.get_state_display().lower(),
     }
-    reason = event.reason.strip().rpartition("\n")[2][:200]
-    return f"{words}. {reason}" if reason else words
+    return f"{words}. {event.why[:200]}" if event.why else words

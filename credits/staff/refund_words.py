@@ -6,6 +6,7 @@ from typing import Any
 
 from django.utils.translation import gettext, ngettext
 
+from credits.explanations import short_key
 from credits.money import grouped, money
 from credits.payments import refunding
 from credits.staff.purchases import Purchase, described
@@ -40,7 +41,7 @@ def intro(payment: Any, *, now: datetime) -> str:
     refundable = gettext("%(left)s can be refunded. %(id)s, %(key)s") % {
         "left": in_currency(refunding.left_of(payment, now=now), payment.currency),
         "id": payment.payment_intent,
-        "key": payment.source_key,
+        "key": short_key(payment.source_key),
     }
     return " ".join([*map(_bought, described([payment])), refundable])
 

@@ -30,7 +30,7 @@ from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
 from credits.staff.base import StaffForm
-from credits.staff.links import link_to_row
+from credits.staff.links import link_to_list, link_to_row
 from credits.staff.lists import BookList
 from credits.staff.refund_words import in_currency, intro, outlook
 from credits.staff.search import purchases_named
@@ -114,9 +114,11 @@ class PaymentAdmin(InMoney):
         found: QuerySet[Payment] = super().get_queryset(request)
         return found.annotate(customer=self._of_bought("account__user__email"))
 
-    @admin.display(description=_("customer"))
-    def email(self, payment: Any) -> str:
-        return str(payment.customer)
+    @admin.display(description=_("customer"), empty_value="-")
+    def email(self, payment: Any) -> SafeString | None:
+        """Leads to the customer's page: a search that finds one does."""
+        who = payment.customer
+        return link_to_list("credits_account", who, q=who) if who else None
 
     @admin.display(description=_("refunded"))
     def gone_back(self, payment: Any) -> str:
@@ -167,6 +169,7 @@ class PaymentAdmin(InMoney):
             intro=intro(payment, now=timezone.now()),
             lines=preview and outlook(preview, in_currency(amount, payment.currency)),
             agreed=preview and amount,
+            original=payment,
             buttons=[("confirm", gettext("Refund now")), look] if preview else [look],
         )
 

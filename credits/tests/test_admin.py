@@ -71,7 +71,7 @@ class TestTheInbox:
             received_at=now,
             next_attempt_at=now,
             state=InboxEvent.State.FAILED,
-            reason="Traceback\n  ...\nUnreadable: The invoice has no customer.\n",
+            reason="Traceback\n  ...\ncredits.Unreadable: The invoice has no customer.\n",
         )
 
     def test_says_why_an_event_has_failed(self, staff, event):

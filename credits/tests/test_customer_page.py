@@ -171,16 +171,30 @@ class TestThePage:
         assert "3 credits held for generation:1" in text
 
     def test_says_what_was_there_at_a_moment(self, open_page, customer):
+        customer.wait(hours=-3)
         start = customer.now
+        Account.objects.filter(pk=customer.account_id).update(created_at=start)
         customer.grant(100)
         customer.wait(hours=2)
         customer.spend(40)
         text = open_page(at=f"{start + timedelta(hours=1):%Y-%m-%dT%H:%M}").content.decode()
         assert "100 credits, 0 held, 0 owed" in text
 
-    @pytest.mark.parametrize("at", ["yesterday", "0000-00-00T00:00", "9999-12-31T23:59", ""])
-    def test_bad_moments_are_refused_in_words(self, open_page, at):
-        assert open_page(at=at)
+    @pytest.mark.parametrize(
+        ("at", "words"),
+        [
+            ("yesterday", "Enter a valid date/time."),
+            ("0000-00-00T00:00", "Enter a valid date/time."),
+            ("9999-12-31T23:59", "This moment is still to come"),
+            ("0001-01-01T00:00", "There was no account before"),
+        ],
+    )
+    def test_bad_moments_are_refused_in_words(self, open_page, at, words):
+        answer = open_page(at=at)
+        assert words in answer.content.decode() and answer.context["then"] is None
+
+    def test_no_moment_at_all_is_no_fault(self, open_page):
+        assert 'role="alert"' not in open_page(at="").content.decode()
 
     def test_leads_to_stripe(self, open_page, customer, settings):
         Account.objects.filter(pk=customer.account_id).update(stripe_customer_id="cus_1")
@@ -414,7 +428,9 @@ def test_what_staff_did_to_what_is_told_in_words(customer):
     assert told("adjustment.posted", after={"kind": "extend", "lot": 1}) == (
         f"{who} adjusted what the account has (Let credits live longer)"
     )
-    assert told("payment.refund", target="pi_1") == f"{who} refunded a purchase (pi_1)"
+    assert told("payment.refund", target="pi_1") == (
+        f"{who} asked Stripe to refund a purchase (pi_1)"
+    )
 
 
 def test_what_staff_did_is_told_in_words(open_page, customer):

@@ -1,6 +1,7 @@
 """What staff does to people in the admin: each time in the audit log, with nothing lost."""
 
 import json
+import re
 from datetime import datetime
 
 import pytest
@@ -81,6 +82,14 @@ class TestErasing:
         assert logged() == [("account.frozen", OWNER), ("person.erase", OWNER)]
         assert "ada@example.com" not in str(list(StaffAction.objects.values()))
         assert b"This account is erased." in client.get(page("erase", ada)).content
+        assert b"Erase for good" not in client.get(page("erase", ada)).content
+        left = client.get(page("change", ada)).content.decode()
+        assert page("erase", ada) not in left and page("export", ada) not in left
+        unfreeze = reverse("admin:credits_account_unfreeze", args=[account.pk])
+        answer = client.post(unfreeze, {"reason": "x"}, follow=True)
+        assert "it stays frozen" in answer.content.decode()
+        account.refresh_from_db()
+        assert account.status == "frozen"
 
     def test_is_refused_for_staff(self, client, account):
         boss = User.objects.get(email="owner@example.com")
@@ -112,6 +121,15 @@ class TestExporting:
         for name in ("export", "erase"):
             path = reverse(f"admin:accounts_user_{name}", args=["9" * 9])
             assert client.get(path).status_code == 404
+
+
+def test_the_page_of_a_person_leads_to_the_account(client, ada, account):
+    assert page("export", ada) in client.get(page("change", ada)).content.decode()
+    url = reverse("admin:credits_account_change", args=[account.pk])
+    assert url in client.get(page("change", ada)).content.decode()
+    nobody = new_user("new@example.com")
+    html = client.get(page("change", nobody)).content.decode()
+    assert not re.search(r"/credits/account/\d+/", html)
 
 
 class TestTheLog:

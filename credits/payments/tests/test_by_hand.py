@@ -56,7 +56,7 @@ class TestADryRun:
         before = everything()
         trial = by_hand.try_out(pack.pk, now=now)
         assert everything() == before
-        assert trial.state == State.APPLIED
+        assert trial.event.state == State.APPLIED
         assert [(line.kind, line.amount, line.balance_after) for line in trial.entries] == [
             ("grant", 50, 50)
         ]
@@ -90,13 +90,13 @@ class TestADryRun:
     def test_says_why_nothing_would_come_of_it(self, pack, now):
         Account.objects.update(stripe_customer_id=None)
         trial = by_hand.try_out(pack.pk, now=now)
-        assert (trial.state, trial.entries) == (State.WAITING, [])
-        assert "No account is linked" in trial.reason
+        assert (trial.event.state, trial.entries) == (State.WAITING, [])
+        assert "No account is linked" in trial.event.reason
 
     def test_of_an_error_says_so_and_leaves_no_trace(self, pack, now, monkeypatch):
         monkeypatch.setitem(inbox.rules.RULES, pack.type, lambda event: 1 / 0)
         before = everything()
-        assert "ZeroDivisionError" in by_hand.try_out(pack.pk, now=now).reason
+        assert "ZeroDivisionError" in by_hand.try_out(pack.pk, now=now).event.reason
         assert everything() == before
 
 

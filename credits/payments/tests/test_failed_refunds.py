@@ -7,7 +7,7 @@ import pytest
 from django.db import transaction
 
 from credits import services
-from credits.models import CreditLot, InboxEvent, RetailToken
+from credits.models import CreditLot, InboxEvent, Notice, Payment, RetailToken
 from credits.payments.tests import events as stripe
 
 pytestmark = pytest.mark.django_db
@@ -49,6 +49,15 @@ class TestAFailedRefund:
         for kind in ("refund.updated", "refund.failed", "charge.refund.updated", "refund.failed"):
             bank.refund("1", 500, day=1, failed_on=3, kind=kind)
         assert bank.left == 50
+
+    def test_is_told_to_staff_once(self, bank):
+        bank.charge(500, day=1)
+        for kind in ("refund.updated", "refund.failed", "charge.refund.updated"):
+            bank.refund("1", 500, day=1, failed_on=3, kind=kind)
+        [notice] = Notice.objects.filter(kind="staff")
+        assert "the credits, but not the money" in notice.context["text"]
+        payment = Payment.objects.get()
+        assert notice.context["path"] == f"/admin/credits/payment/{payment.pk}/change/"
 
     def test_that_is_told_before_the_refund_ends_the_same(self, bank):
         bank.refund("1", 500, day=1, failed_on=3, kind=FAILED)

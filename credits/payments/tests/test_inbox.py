@@ -62,6 +62,36 @@ def test_events_without_a_rule_are_kept_and_ignored(at_stripe):
     assert (event.state, event.next_attempt_at) == (State.IGNORED, None)
 
 
+class TestWhoseItIs:
+    """On the page of the customer support reads what failed, waits or brought nothing."""
+
+    def test_stands_on_an_event_that_failed(self, at_stripe, account):
+        session = stripe.session("1", offer="pack-50", amount_total=None)
+        event = at_stripe.sends("checkout.session.completed", session)
+        assert (event.state, event.account_id) == (State.FAILED, account.pk)
+
+    def test_stands_on_an_event_that_waits(self, at_stripe, account):
+        event = at_stripe.pays_invoice(lines=[at_stripe.line("price_unknown")])
+        assert (event.state, event.account_id) == (State.WAITING, account.pk)
+        charge = stripe.charge("pi_unknown", amount=500, refunded=100)
+        event = at_stripe.sends("charge.refunded", {**charge, "customer": "cus_1"})
+        assert (event.state, event.account_id) == (State.WAITING, account.pk)
+
+    def test_stands_on_an_event_that_brought_nothing(self, at_stripe, account):
+        at_stripe.changes_subscription("deleted", status="canceled")
+        event = at_stripe.pays_invoice()
+        assert (event.state, event.account_id) == (State.IGNORED, account.pk)
+
+    def test_is_nobody_where_no_account_is_linked(self, at_stripe):
+        session = stripe.session("1", offer="pack-50", customer="cus_nobody")
+        event = at_stripe.sends("checkout.session.completed", session)
+        assert (event.state, event.account_id) == (State.WAITING, None)
+
+    def test_is_left_out_where_there_is_no_rule(self, at_stripe):
+        event = at_stripe.sends("payment_intent.created", {"id": "pi_1", "customer": "cus_1"})
+        assert (event.state, event.account_id) == (State.IGNORED, None)
+
+
 def test_an_event_that_fails_is_tried_again_with_growing_pauses(at_stripe, monkeypatch):
     def broken(event):
         raise RuntimeError("disk on fire")

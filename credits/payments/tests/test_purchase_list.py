@@ -77,11 +77,23 @@ class TestAPurchase:
         page = page_of(at_stripe.account)
         assert "30 left $2.00 refunded 20 taken back" in page
 
+    def test_whose_refund_failed_was_not_refunded(self, at_stripe):
+        buys(at_stripe)
+        refund = stripe.refund("1", "pi_cs_1", amount=200, made=at_stripe.now)
+        at_stripe.sends("refund.created", refund)
+        assert "$2.00 refunded" in page_of(at_stripe.account)
+        at_stripe.sends("refund.failed", {**refund, "status": "failed"})
+        page = page_of(at_stripe.account)
+        assert "50 left" in page and "refunded" not in page
+
     def test_that_is_disputed_says_so(self, at_stripe):
         buys(at_stripe)
         disputed = stripe.dispute("pi_cs_1", status="needs_response", amount=500)
         at_stripe.sends("charge.dispute.created", disputed)
         assert "0 left Disputed: 50 set aside" in page_of(at_stripe.account)
+        at_stripe.sends("charge.dispute.closed", {**disputed, "status": "lost"})
+        page = page_of(at_stripe.account)
+        assert "0 left $5.00 went back in a dispute 50 taken back" in page
 
     def test_of_another_customer_is_not_shown(self, at_stripe, new_account):
         buys(at_stripe)

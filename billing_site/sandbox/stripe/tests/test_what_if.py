@@ -3,6 +3,7 @@
 import pytest
 from django.utils import timezone
 
+from billing_site.sandbox.stripe.tests.conftest import FAILS_LATER, GOOD
 from billing_site.sandbox.stripe.tests.test_site import client_of_site, site
 from credits import queries, services
 from credits.models import Account, Payment
@@ -19,9 +20,9 @@ BOUGHT = ["plan", "pack", "single"]
 class Customer:
     """Bought a plan of 100 (5 may be carried over), a pack of 50 and a single generation."""
 
-    def __init__(self, site, shop):
+    def __init__(self, site, shop, card=GOOD):
         self.site, self.shop, self.account = site, shop, site.account
-        plan = shop.buy(shop.pro)
+        plan = shop.buy(shop.pro, card=card)
         self.subscription = plan.subscription
         paid = shop.client.v1.invoice_payments.list({"invoice": plan.invoice}).data[0]
         self.intents = {
@@ -65,9 +66,14 @@ class Customer:
 
 def plain(lines):
     return [
-        (one.kind, one.pool, one.amount, one.balance_after, one.owed_after, one.lot.expires_at)
+        (one.kind, one.pool, one.amount, one.balance_after, one.owed_after, end_of(one))
         for one in lines
     ]
+
+
+def end_of(line):
+    """Until when credits that came can be spent."""
+    return line.lot.expires_at if line.amount > 0 else None
 
 
 @pytest.fixture
@@ -86,6 +92,17 @@ def test_a_renewal(spender):
     spender.shop.sandbox.advance(31)
     assert spender.got() == shown
     assert [kind for kind, *_more in shown[0]][-2:] in (["grant", "rollover"], ["grant"])
+
+
+def test_the_payment_of_a_plan_that_is_overdue(site, shop):
+    customer = Customer(site, shop, card=FAILS_LATER)
+    shop.sandbox.advance(31)
+    site.hears()
+    shown = customer.expects(What.RENEWAL)
+    [invoice] = shop.client.v1.invoices.list({"status": "open"}).data
+    shop.visitor.open(invoice.hosted_invoice_url).press("action", "pay", card=GOOD)
+    assert customer.got() == shown
+    assert "grant" in [kind for kind, *_more in shown[0]]
 
 
 def test_the_end_of_the_plan(spender):
