@@ -24,6 +24,7 @@ from billing_site.console.late_payments import late_payments
 from credits import figures
 from credits.models import DailyTotal, LedgerAudit, Reconciliation
 from credits.money import DECIMALS, money
+from generation import failures
 from generation import queries as generations
 from generation.models import Generation
 
@@ -187,6 +188,7 @@ def _generations(now: datetime) -> dict[str, Any]:
     errors = [
         {
             "code": code,
+            "words": failures.sentence(code),
             "count": _count(count),
             "url": f"{listing}?{lately}&error_code__exact={code}",
         }

@@ -107,7 +107,7 @@ class TestTimeZone:
         User.objects.update(is_staff=True, is_superuser=True)
         services.choose_zone(user=user, name="Asia/Tokyo")
         page = f"/admin/credits/account/{account.pk}/change/"
-        assert "2026-03-10 12:00" in text(client.get(page))
+        assert "2026-03-10 12:00" in client.get(page).content.decode()
 
     def test_programs_get_utc(self, client, user, account, now):
         services.choose_zone(user=user, name="Asia/Tokyo")
