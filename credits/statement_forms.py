@@ -83,6 +83,8 @@ class MomentForm(forms.Form):
 class VerifyForm(forms.Form):
     """An exported statement: a file, or its text."""
 
+    one_field_will_do = True  # so neither is called optional
+
     file = forms.FileField(label=gettext_lazy("File"), required=False, allow_empty_file=True)
     text = forms.CharField(
         label=gettext_lazy("Or its text"),

@@ -102,6 +102,13 @@ class TestTimeZone:
         User.objects.update(timezone="Old/Place")
         assert "UTC" in text(client.get("/account/"))
 
+    def test_the_admin_speaks_utc_to_everybody(self, client, user, account, now):
+        give(account, now)
+        User.objects.update(is_staff=True, is_superuser=True)
+        services.choose_zone(user=user, name="Asia/Tokyo")
+        page = f"/admin/credits/account/{account.pk}/change/"
+        assert "2026-03-10 12:00" in client.get(page).content.decode()
+
     def test_programs_get_utc(self, client, user, account, now):
         services.choose_zone(user=user, name="Asia/Tokyo")
         give(account, now)
