@@ -74,7 +74,9 @@ _database["CONN_MAX_AGE"] = None  # a connection per request costs three quarter
 _database["CONN_HEALTH_CHECKS"] = True
 if USES_POSTGRES:
     _database.setdefault("OPTIONS", {}).update(
-        server_side_binding=True,  # prepared statements: a third less CPU per spend
+        # Prepared from the fifth time on: a third less of the database's CPU per request.
+        server_side_binding=True,
+        prepare_threshold=5,
         options="-c lock_timeout=5s -c idle_in_transaction_session_timeout=15s",
         connect_timeout=10,
     )

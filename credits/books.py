@@ -62,8 +62,7 @@ class Books:
         self.account_id = account_id
         self.now = now
         self._cursor = cursor
-        self._cursor.execute(_lock_sql(connection.vendor), [account_id])
-        row = self._cursor.fetchone()
+        row, lots = self._lock_and_read()
         if row is None:
             raise AccountNotFound(f"There is no account {account_id}.")
         subscription, promotional, bulk, self.owed, self.status, self.sequence, self.head = row
@@ -72,12 +71,14 @@ class Books:
             Pool.PROMOTIONAL.value: promotional,
             Pool.BULK.value: bulk,
         }
-        self._lots: dict[int, OpenLot] | None = None
+        self._lots = {lot[0]: OpenLot(lot[0], lot[1], lot[2], bool(lot[3])) for lot in lots}
+        self._wrote_off = False
         self._changed_lots: dict[int, OpenLot] = {}
         self._new_lots: list[CreditLot] = []
         self._ended_pools: list[str] = []
         self._new_holds: list[Hold] = []
         self._entries: list[tuple[Any, ...]] = []
+        self.written = False
 
     @property
     def available(self) -> int:
@@ -87,23 +88,25 @@ class Books:
 
     def open_lots(self) -> list[OpenLot]:
         """Lots that can be spent now, in burn order. Writes off the ones that have ended."""
-        if self._lots is None:
-            self._lots = self._read_lots()
+        if not self._wrote_off:
+            self._wrote_off = True
             for lot in list(self._lots.values()):
                 if lot.ended:
                     self.post(Kind.EXPIRE, lot, -lot.remaining, Why("expiry", "system"))
         lots = [lot for lot in self._lots.values() if lot.remaining and not lot.ended]
         return sorted(lots, key=lambda lot: BURN_ORDER[lot.pool])  # stable: keeps expiry order
 
-    def _read_lots(self) -> dict[int, OpenLot]:
-        self._cursor.execute(LOTS_SQL, [_moment(self.now), self.account_id])
-        rows = self._cursor.fetchall()
-        return {row[0]: OpenLot(row[0], row[1], row[2], bool(row[3])) for row in rows}
+    def _lock_and_read(self) -> tuple[tuple[Any, ...] | None, list[tuple[Any, ...]]]:
+        """The account's row, locked, and its lots: read after the lock is there, in one trip."""
+        with connection.cursor() as lots:
+            with _one_trip():
+                self._cursor.execute(_lock_sql(connection.vendor), [self.account_id])
+                lots.execute(LOTS_SQL, [_moment(self.now), self.account_id])
+            return self._cursor.fetchone(), lots.fetchall()
 
     def working_copy(self, row: CreditLot) -> OpenLot:
         """The working copy of any lot; changes to `row` itself are written with it."""
         self.open_lots()
-        assert self._lots is not None
         ended = row.expires_at is not None and row.expires_at <= self.now
         lot = self._lots.setdefault(row.pk, OpenLot(row.pk, row.pool, row.remaining, ended))
         lot.row = lot.row or row
@@ -139,7 +142,6 @@ class Books:
     def add_lot(self, kind: Kind, lot: CreditLot, why: Why, hold_id: int | None = None) -> OpenLot:
         """A new lot of `lot.granted` credits and the line that brings it in."""
         self.open_lots()
-        assert self._lots is not None
         lot.id = row_id(self.account_id, self.sequence + 1)
         lot.account_id, lot.created_at = self.account_id, self.now
         self._new_lots.append(lot)
@@ -160,7 +162,17 @@ class Books:
     # Writing ---------------------------------------------------------------------------------
 
     def write(self) -> None:
-        """Everything that was posted, in the order that foreign keys need."""
+        """Everything that was posted."""
+        with self.writing():
+            pass
+
+    @contextmanager
+    def writing(self) -> Iterator[None]:
+        """Writes it, in the order that foreign keys need, and then what the block writes.
+
+        On PostgreSQL what the block sends travels along, so that it cannot learn how many rows an
+        UPDATE moved.
+        """
         self._write_rows()
         with _one_trip():
             for pool in self._ended_pools:
@@ -168,6 +180,8 @@ class Books:
                 self._cursor.execute(END_SQL, [moment, self.account_id, pool, moment])
             if self._entries:
                 self._write_lines()
+            self.written = True
+            yield
 
     def _write_rows(self) -> None:
         """Lots of which more than `remaining` may have changed: rare."""
@@ -203,15 +217,17 @@ class Books:
 
 
 @contextmanager
-def locked(account_id: int, *, now: datetime) -> Iterator[Books]:
+def locked(account_id: int, *, now: datetime, durable: bool = False) -> Iterator[Books]:
     """The account's books, locked; what was posted is written at the end, or nothing if it raises.
 
-    Raises AccountNotFound. Joins the caller's transaction if there is one (as a savepoint).
+    Raises AccountNotFound. Joins the caller's transaction if there is one (as a savepoint), unless
+    it is to be `durable`.
     """
-    with transaction.atomic(), connection.cursor() as cursor:
+    with transaction.atomic(durable=durable), connection.cursor() as cursor:
         books = Books(account_id, now, cursor)
         yield books
-        books.write()
+        if not books.written:
+            books.write()
 
 
 def chain_hash(previous: str, line: tuple[Any, ...], created_at: datetime) -> str:

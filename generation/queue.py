@@ -5,9 +5,15 @@ the row does. Elsewhere workers poll the rows (generation/worker.py); nothing ne
 """
 
 from datetime import datetime
+from functools import cache
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 from django.conf import settings
+from django.db import connection
+
+if TYPE_CHECKING:
+    from procrastinate import App
 
 TASK = "generation.run"
 
@@ -15,9 +21,20 @@ TASK = "generation.run"
 def wake(generation_id: UUID, *, at: datetime | None = None) -> None:
     """Has a worker look at the generation, at once or not before `at`."""
     if settings.USES_POSTGRES:
-        from procrastinate.contrib.django import app
+        connection.ensure_connection()
+        task = _jobs().configure_task(TASK, schedule_at=at, connection=connection.connection)
+        task.defer(generation_id=str(generation_id))
 
-        app.configure_task(TASK, schedule_at=at).defer(generation_id=str(generation_id))
+
+@cache
+def _jobs() -> "App":
+    """Only for sending jobs, through the connection that each of them names.
+
+    Procrastinate's Django connector cannot be used while psycopg is in pipeline mode.
+    """
+    from procrastinate import App, SyncPsycopgConnector
+
+    return App(connector=SyncPsycopgConnector())
 
 
 def wake_forgotten(generation_ids: list[UUID]) -> None:

@@ -14,16 +14,16 @@ import hashlib
 import json
 import random
 import uuid
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from functools import partial
 
 from django.db import connection, transaction
 
 from credits import services as credits
-from generation import queue
-from generation.models import Generation, OperationPrice, Worker
+from generation import plain_sql, queue
+from generation.models import Generation, Worker
 
 Status = Generation.Status
 Funding = Generation.Funding
@@ -95,16 +95,17 @@ def request_generation(
     InsufficientCredits, RetailTokenUnavailable, AccountFrozen, IdempotencyConflict.
     """
     _check_prompt(prompt)
-    price = OperationPrice.objects.filter(operation=operation).order_by("-version").first()
+    price = plain_sql.price(operation)
     if price is None:
         raise UnknownOperation(f"There is no operation {operation!r}.")
+    version, cost = price
     new = Generation(
         id=uuid.uuid4(),
         account_id=account_id,
         prompt=prompt,
         operation=operation,
-        price_version=price.version,
-        cost=price.cost if funding == Funding.CREDITS else 0,
+        price_version=version,
+        cost=cost if funding == Funding.CREDITS else 0,
         funding=funding,
         idempotency_key=idempotency_key,
         request_hash=_request_hash(prompt, funding, operation, regenerates),
@@ -113,12 +114,9 @@ def request_generation(
         created_at=now,
     )
     try:
-        with transaction.atomic(durable=True):
-            _take_payment(new, now)
-            if _requested_before(account_id, idempotency_key):
-                raise _Repeated
-            _check_open(account_id)
-            new.save(force_insert=True)
+        with _paid(new, now):
+            _check_before(new)
+            plain_sql.insert(new)
             queue.wake(new.pk)
         return new, False
     except (_Repeated, credits.CreditsError, TooManyOpenGenerations):
@@ -335,22 +333,26 @@ def _hold_id(generation: Generation) -> int:
     return generation.hold_id
 
 
-def _take_payment(new: Generation, now: datetime) -> None:
+@contextmanager
+def _paid(new: Generation, now: datetime) -> Iterator[None]:
+    """A transaction that takes what pays for it, with its account locked."""
     reference = _reference(new)
     if new.funding == Funding.RETAIL:
-        credits.reserve_retail_token(account_id=new.account_id, reference=reference, now=now)
+        with transaction.atomic(durable=True):
+            credits.reserve_retail_token(account_id=new.account_id, reference=reference, now=now)
+            yield
         return
-    hold = credits.hold(
+    with credits.holding(
         account_id=new.account_id,
         amount=new.cost,
         reference=reference,
-        idempotency_key=reference,
         now=now,
         # The sweep ends the generation long before; this is the net under it.
         deadline=now + 2 * MAX_QUEUED,
         actor="customer",
-    )
-    new.hold_id = hold.pk
+    ) as hold:
+        new.hold_id = hold.pk
+        yield
 
 
 def _give_back(generation: Generation, now: datetime, *, by_customer: bool) -> None:
@@ -367,9 +369,12 @@ def _give_back(generation: Generation, now: datetime, *, by_customer: bool) -> N
     )
 
 
-def _check_open(account_id: int) -> None:
+def _check_before(new: Generation) -> None:
     """Exact, because the account is locked by now."""
-    if Generation.objects.filter(account_id=account_id, finished_at=None).count() >= MAX_OPEN:
+    repeated, open_ones = plain_sql.before(new.account_id, new.idempotency_key)
+    if repeated:
+        raise _Repeated
+    if open_ones >= MAX_OPEN:
         raise TooManyOpenGenerations(
             f"You have {MAX_OPEN} generations under way: wait for one to finish."
         )

@@ -211,7 +211,7 @@ def regenerate(request: HttpRequest, pk: uuid.UUID) -> HttpResponse:
 def _account_id(request: HttpRequest, now: datetime) -> int:
     user_id = request.user.pk
     assert user_id is not None, "login_required"
-    return credits.open_account(user_id=user_id, now=now).pk
+    return credits.account_id_of_user(user_id=user_id, now=now)
 
 
 def _own(request: HttpRequest, pk: uuid.UUID | str, now: datetime) -> Generation:

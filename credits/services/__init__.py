@@ -7,6 +7,7 @@ They join the caller's transaction if there is one, and never call the network.
 
 from credits.books import AccountNotFound
 from credits.services.accounts import (
+    account_id_of_user,
     freeze_account,
     link_customer,
     open_account,
@@ -55,7 +56,15 @@ from credits.services.errors import (
     TooManyAttempts,
 )
 from credits.services.grants import end_subscription, grant, reset_subscription
-from credits.services.holds import capture, expire_due, hold, refund_spend, release, spend
+from credits.services.holds import (
+    capture,
+    expire_due,
+    hold,
+    holding,
+    refund_spend,
+    release,
+    spend,
+)
 from credits.services.promotions import create_codes, redeem_code, switch_off_code
 from credits.services.rehearsal import lines_since, rehearsal
 from credits.services.retail import (
@@ -93,6 +102,7 @@ __all__ = [
     "PromotionalCodeError",
     "RetailTokenUnavailable",
     "TooManyAttempts",
+    "account_id_of_user",
     "add_up_days",
     "adjust",
     "approve_adjustment",
@@ -107,6 +117,7 @@ __all__ = [
     "grant",
     "has_lapsed",
     "hold",
+    "holding",
     "issue_retail_token",
     "lapse_adjustments",
     "lines_since",
