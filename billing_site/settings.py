@@ -306,7 +306,7 @@ STRIPE_API_VERSION = "2026-08-26.dahlia"
 if STRIPE_API_BASE:
     STRIPE_API_HOST = STRIPE_API_BASE.rstrip("/")
 DJSTRIPE_FOREIGN_KEY_TO_FIELD = "id"
-# dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, take 1 s.
+# dj-stripe's own migrations need 40 s of CPU; ours, generated from the same models, a moment.
 MIGRATION_MODULES = {"djstripe": "credits.payments.djstripe_migrations"}
 
 # Security ----------------------------------------------------------------------------------------

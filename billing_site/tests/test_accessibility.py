@@ -177,6 +177,42 @@ def walk(new_context, live_server, states) -> Walk:
     return Walk(new_context, live_server.url, states)
 
 
+@dataclass
+class Look:
+    """What a page showed to somebody with a phone."""
+
+    outline: dict[str, Any]
+    hosts: set[str]
+    weights: dict[str, int]  # of what was loaded, in bytes
+    faults: list[str]
+
+
+@pytest.fixture(scope="module")
+def album() -> dict[str, Look]:
+    return {}
+
+
+@pytest.fixture
+def looks(album: dict[str, Look], request: pytest.FixtureRequest) -> dict[str, Look]:
+    """Every page, gone through once for all the tests that ask."""
+    if not album:
+        walk = request.getfixturevalue("walk")
+        pages = walk.pages(reduced_motion="reduce")
+        album.update({name: look_at(page, loaded) for name, page, loaded in pages})
+    return album
+
+
+def look_at(page: Page, loaded: list[Response]) -> Look:
+    hosts = {urlsplit(response.url).netloc for response in loaded}
+    weights = {response.url: weight(response) for response in list(loaded)}
+    outline = page.evaluate(OUTLINE)
+    page.emulate_media(color_scheme="light")
+    faults = serious_faults(page)
+    page.emulate_media(color_scheme="dark")  # which differs in its colours only
+    faults += serious_faults(page, runOnly=["color-contrast"])
+    return Look(outline, hosts, weights, faults)
+
+
 def test_every_page_is_in_the_table() -> None:
     sample = defaultdict(lambda: NO_SUCH_ID)
     addresses = [path.format_map(sample) for paths in PAGES.values() for path in paths]
@@ -194,12 +230,11 @@ def names(resolver: URLResolver, space: str = "") -> Iterator[str]:
             yield from names(part, f"{part.namespace}:" if part.namespace else space)
 
 
-def test_every_page_has_a_title_a_heading_and_a_language_and_fits_a_phone(walk: Walk) -> None:
-    for name, page, _loaded in walk.pages():
-        found = page.evaluate(OUTLINE)
-        assert found["title"].partition("·")[0].strip(), name
-        assert (found["headings"], found["language"]) == (1, "en"), name
-        assert found["beyond"] <= 0, name
+def test_every_page_has_a_title_a_heading_and_a_language_and_fits_a_phone(looks) -> None:
+    for name, look in looks.items():
+        assert look.outline["title"].partition("·")[0].strip(), name
+        assert (look.outline["headings"], look.outline["language"]) == (1, "en"), name
+        assert look.outline["beyond"] <= 0, name
 
 
 def serious_faults(page: Page, **options: Any) -> list[str]:
@@ -213,14 +248,8 @@ def serious_faults(page: Page, **options: Any) -> list[str]:
     ]
 
 
-def test_no_page_has_a_serious_fault_by_day_or_by_night(walk: Walk) -> None:
-    faults = {}
-    for name, page, _loaded in walk.pages(reduced_motion="reduce"):
-        page.emulate_media(color_scheme="light")
-        faults[name] = serious_faults(page)
-        page.emulate_media(color_scheme="dark")  # which differs in its colours only
-        faults[name] += serious_faults(page, runOnly=["color-contrast"])
-    assert {name: found for name, found in faults.items() if found} == {}
+def test_no_page_has_a_serious_fault_by_day_or_by_night(looks) -> None:
+    assert {name: look.faults for name, look in looks.items() if look.faults} == {}
 
 
 def test_axe_sees_a_fault(new_context) -> None:
@@ -229,14 +258,11 @@ def test_axe_sees_a_fault(new_context) -> None:
     assert any("color-contrast" in fault for fault in serious_faults(page))
 
 
-def test_pages_are_light_and_stay_on_this_host(walk: Walk) -> None:
-    for name, page, loaded in walk.pages():
-        page.wait_for_load_state("load")
-        hosts = {urlsplit(response.url).netloc for response in loaded}
-        assert hosts == {urlsplit(walk.address).netloc}, name
-        weights = {response.url: weight(response) for response in list(loaded)}
-        assert sum(weights.values()) < MOST_BYTES, (name, weights)
-        assert len(weights) > 2, name  # the page, its looks, its script
+def test_pages_are_light_and_stay_on_this_host(looks, live_server) -> None:
+    for name, look in looks.items():
+        assert look.hosts == {urlsplit(live_server.url).netloc}, name
+        assert sum(look.weights.values()) < MOST_BYTES, (name, look.weights)
+        assert len(look.weights) > 2, name  # the page, its looks, its script
 
 
 def weight(response: Response) -> int:

@@ -25,7 +25,6 @@ from billing_site.accounts import services as people
 from billing_site.accounts.models import ApiKey, User
 from billing_site.accounts.second_factor import ActivateTOTP
 from billing_site.accounts.tests.cast import PASSWORD, new_user
-from billing_site.accounts.tests.conftest import quick_passwords
 from billing_site.accounts.tests.test_two_factor import ACTIVATE, code, set_up
 from credits import services as credits
 from credits.models import Account, Notice, NoticePreferences, Redemption
@@ -33,8 +32,6 @@ from credits.notices.preferences import SALT
 from credits.tests.race import kinds, meet_before, race
 from generation.models import Generation
 from generation.tests.cast import finish, give, request, start
-
-__all__ = ["quick_passwords"]
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
