@@ -30,6 +30,7 @@ from generation.models import Generation  # noqa: E402
 
 ACCOUNTS = 3
 THREADS = 6
+ENOUGH = 100  # calls answered; a busy machine is given the time that it needs for them
 GRANTED = 100_000
 
 
@@ -57,7 +58,7 @@ def load(seconds: float) -> None:
 
     def work(lane: int) -> None:
         number = 0
-        while time.monotonic() < finish:
+        while time.monotonic() < finish or len(answered) <= ENOUGH:
             key = f"{lane}-{number}"
             account_id = account_ids[number % ACCOUNTS]
             while True:

@@ -187,7 +187,7 @@ class Look:
     faults: list[str]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def album() -> dict[str, Look]:
     return {}
 

@@ -65,7 +65,7 @@ class Checkout:
 
     def _run(self, command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            ["sh", "-c", command], cwd=self.directory, env=self.environment, timeout=60,
+            ["sh", "-c", command], cwd=self.directory, env=self.environment, timeout=300,
             capture_output=True, text=True, check=False,
         )  # fmt: skip
 

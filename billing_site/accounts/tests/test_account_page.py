@@ -38,10 +38,10 @@ def zone_of(user):
     return User.objects.get(pk=user.pk).timezone
 
 
-@pytest.mark.parametrize("page", ["", "export/", "delete/"])
-def test_is_for_who_is_signed_in(db, page):
-    answer = Client().get(f"/account/{page}")
-    assert answer["Location"] == f"/accounts/login/?next=/account/{page}"
+@pytest.mark.parametrize("path", ["", "export/", "delete/"])
+def test_is_for_who_is_signed_in(db, path):
+    answer = Client().get(f"/account/{path}")
+    assert answer["Location"] == f"/accounts/login/?next=/account/{path}"
 
 
 def test_leads_everywhere(client):

@@ -156,7 +156,10 @@ def play(events, now):
         row.next_attempt_at = now
         intake.store(row)
         inbox.apply_due(now=now)
+    unsettled = InboxEvent.objects.exclude(next_attempt_at=None)
     for minutes in range(1, 40):
+        if not unsettled.exists():
+            break
         inbox.apply_due(now=now + timedelta(minutes=5 * minutes))
     assert list(queries.find_imbalances([account.pk])) == []
     balance = queries.balance(account_id=account.pk, now=now)
@@ -169,9 +172,7 @@ def play(events, now):
             RetailToken.objects.filter(account=account).values_list("state", flat=True)
         ),
         "subscription": Subscription.objects.get(account=account).status,
-        "unsettled": [
-            f"{row.type} {row.reason}" for row in InboxEvent.objects.exclude(next_attempt_at=None)
-        ],
+        "unsettled": [f"{row.type} {row.reason}" for row in unsettled.all()],
     }
 
 

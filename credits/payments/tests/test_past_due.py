@@ -79,17 +79,17 @@ class TestTheBanner:
              "/accounts/email/", "/no-such-page/"]  # fmt: skip
     WORDS = "payment for your plan failed"
 
-    @pytest.mark.parametrize("page", PAGES)
-    def test_is_on_every_page_with_the_way_to_pay(self, subscriber, page):
+    @pytest.mark.parametrize("path", PAGES)
+    def test_is_on_every_page_with_the_way_to_pay(self, subscriber, path):
         subscriber.changes_subscription(status="past_due")
-        answer = client_of(subscriber.account).get(page)
+        answer = client_of(subscriber.account).get(path)
         assert self.WORDS in text(answer, answer.status_code)
         banner = html(answer, answer.status_code).partition('aria-label="Payment failed"')[2]
         assert 'action="/subscription/manage/"' in banner.partition("</section>")[0]
 
-    @pytest.mark.parametrize("page", PAGES)
-    def test_is_not_there_while_all_is_well(self, subscriber, page):
-        answer = client_of(subscriber.account).get(page)
+    @pytest.mark.parametrize("path", PAGES)
+    def test_is_not_there_while_all_is_well(self, subscriber, path):
+        answer = client_of(subscriber.account).get(path)
         assert self.WORDS not in text(answer, answer.status_code)
 
     def test_says_that_unpaid_has_ended_the_credits(self, subscriber):

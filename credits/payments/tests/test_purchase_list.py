@@ -191,6 +191,6 @@ class TestManyPurchases:
         assert len(seen) == len(set(seen)) == 111
         assert "Page 6 of 6" in text(response)
 
-    @pytest.mark.parametrize("page", ["0", "2", "x", "", "9" * 400])
-    def test_pages_that_do_not_exist_are_not_found(self, account, page):
-        html(client_of(account).get("/purchases/", {"page": page}), status=404)
+    @pytest.mark.parametrize("number", ["0", "2", "x", "", "9" * 400])
+    def test_pages_that_do_not_exist_are_not_found(self, account, number):
+        html(client_of(account).get("/purchases/", {"page": number}), status=404)
