@@ -82,7 +82,7 @@ class PromotionalCodeAdmin(BookList):
     )  # fmt: skip
     list_filter = ("active", "new_customers_only")
     moment = ""
-    search_help_text = _("A whole code, or the beginning of a campaign.")
+    search_help_text = _("A whole code or campaign.")
     readonly_fields = ("redemptions",)
     actions = ("switch_off",)
     actions_detail = ("switch_off_this",)
@@ -94,7 +94,7 @@ class PromotionalCodeAdmin(BookList):
         return request.user.has_perm("credits.change_promotionalcode")
 
     def find(self, word: str) -> Q:
-        return Q(code=normalised(word)) | Q(campaign__istartswith=word)
+        return Q(code=normalised(word)) | Q(campaign=word)
 
     @admin.display(description=_("redemptions"))
     def redemptions(self, code: PromotionalCode) -> SafeString:
