@@ -37,7 +37,7 @@ def account() -> Account:
     ada = demo.make(demo.Person(ADA, is_staff=False))
     hire(SUE, SUPPORT)
     hire(BILL, BILLING)
-    return services.open_account(user_id=ada.pk, now=timezone.now())
+    return services.open_account(user_id=ada.pk, now=timezone.now() - 3 * DAY)
 
 
 @pytest.fixture
