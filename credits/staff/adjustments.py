@@ -31,10 +31,9 @@ APPROVE = "credits.approve_adjustment"
 
 class DecisionForm(StaffForm):
     reason = forms.CharField(
-        label=_("If it is refused, why"),
         required=False,
         max_length=200,
-        help_text=_("Kept in the audit log."),
+        help_text=_("Why it is refused or taken back. Kept in the audit log."),
     )
 
 
