@@ -34,10 +34,9 @@ COUNTS_AS = number("weight", _("counts as (credits)"))  # against the limit of w
 
 class DecisionForm(StaffForm):
     reason = forms.CharField(
-        label=_("If it is refused, why"),
         required=False,
         max_length=200,
-        help_text=_("Kept in the audit log."),
+        help_text=_("Why it is refused or taken back. Kept in the audit log."),
     )
 
 
