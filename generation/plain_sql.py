@@ -27,7 +27,8 @@ def price(operation: str) -> tuple[int, int] | None:
     """Version and cost in credits of the newest price."""
     with connection.cursor() as cursor:
         cursor.execute(PRICE_SQL, [operation])
-        return cursor.fetchone()
+        newest: tuple[int, int] | None = cursor.fetchone()
+        return newest
 
 
 def before(account_id: int, key: str | None) -> tuple[bool, int]:
@@ -54,6 +55,6 @@ def insert(new: Generation) -> None:
 
 @cache
 def _insert_sql() -> str:
-    columns = ", ".join(connection.ops.quote_name(field.column) for field in FIELDS)
+    columns = ", ".join(connection.ops.quote_name(str(field.column)) for field in FIELDS)
     placeholders = ", ".join(["%s"] * len(FIELDS))
     return f"INSERT INTO generation_generation ({columns}) VALUES ({placeholders})"  # noqa: S608

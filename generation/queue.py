@@ -21,9 +21,15 @@ TASK = "generation.run"
 def wake(generation_id: UUID, *, at: datetime | None = None) -> None:
     """Has a worker look at the generation, at once or not before `at`."""
     if settings.USES_POSTGRES:
+        from procrastinate.exceptions import ConnectorException
+
         connection.ensure_connection()
         task = _jobs().configure_task(TASK, schedule_at=at, connection=connection.connection)
-        task.defer(generation_id=str(generation_id))
+        with connection.wrap_database_errors:
+            try:
+                task.defer(generation_id=str(generation_id))
+            except ConnectorException as error:  # maybe of a statement that travelled along
+                raise (error.__cause__ or error) from None
 
 
 @cache

@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
-from django.db import connection
+from django.db import DatabaseError, connection
 
 from credits import services as credits
 from credits.models import Hold
-from generation import services
+from generation import plain_sql, services
 from generation.models import Generation, OperationPrice
 from generation.tests.cast import (
     available,
@@ -70,6 +70,19 @@ class TestRequest:
         with pytest.raises(services.TooManyOpenGenerations):
             request(account, now)
         assert available(account, now) == 8
+
+    def test_that_the_database_refuses_says_so_and_leaves_nothing(self, account, now, monkeypatch):
+        """On PostgreSQL it arrives with the answer to the job, which is Procrastinate's."""
+
+        def insert_nothing(new):
+            with connection.cursor() as cursor:
+                cursor.execute("INSERT INTO generation_generation (id) VALUES (NULL)")
+
+        give(account, now)
+        monkeypatch.setattr(plain_sql, "insert", insert_nothing)
+        with pytest.raises(DatabaseError):
+            request(account, now)
+        assert (available(account, now), Generation.objects.count()) == (10, 0)
 
 
 class TestIdempotencyKey:
