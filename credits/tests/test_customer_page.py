@@ -423,7 +423,7 @@ def test_what_staff_did_to_what_is_told_in_words(customer):
     asked = {"kind": "grant", "pool": "bulk", "amount": 1500}
     who = "sue@example.com"
     assert told("adjustment.waiting", after=asked, reason="Sorry") == (
-        f"{who} asked for an adjustment (Add credits: 1,500): Sorry"
+        f"{who} asked for an adjustment (Add credits: 1,500 bulk): Sorry"
     )
     assert told("adjustment.posted", after={"kind": "extend", "lot": 1}) == (
         f"{who} adjusted what the account has (Let credits live longer)"

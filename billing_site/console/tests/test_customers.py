@@ -61,9 +61,9 @@ def test_the_timeline_tells_of_generations_but_not_what_they_say(staff, account,
     finish(start(account, now, prompt="my secret"), now, output="its secret")
     request(account, now, funding="retail")
     page = history(staff(), account, kind="generations")
-    told = [item.told.words for item in page.context["timeline"].items]
-    assert told[0].startswith("A text for a single generation (") and told[0].endswith(": queued")
-    assert told[1].startswith("A text for 1 credit (") and told[1].endswith(": done")
+    told = sorted(item.told.words for item in page.context["timeline"].items)
+    assert told[0].startswith("A text for 1 credit (") and told[0].endswith(": done")
+    assert told[1].startswith("A text for a single generation (") and told[1].endswith(": queued")
     assert "secret" not in page.content.decode()
 
 
