@@ -71,5 +71,8 @@ class ApiKey(models.Model):
     last_used_at = models.DateTimeField(null=True, blank=True)
     revoked_at = models.DateTimeField(null=True, blank=True)
 
+    class Meta:
+        verbose_name = _("API key")
+
     def __str__(self) -> str:
         return f"{self.name} ({self.prefix}…)"

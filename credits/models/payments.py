@@ -20,7 +20,7 @@ class Subscription(models.Model):
     subscription_id = models.CharField(max_length=255, unique=True)
     account = models.ForeignKey(Account, on_delete=models.PROTECT, related_name="subscriptions")
     status = models.CharField(max_length=40)
-    price_id = models.CharField(max_length=255, blank=True)
+    price_id = models.CharField(max_length=255, blank=True, db_index=True)
     period_end = models.DateTimeField(null=True)
     cancel_at_period_end = models.BooleanField(default=False)
     pending_price_id = models.CharField(

@@ -15,18 +15,21 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.formats import number_format
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 from unfold.decorators import action
 
 from credits import drafts
-from credits.models import Offer
-from credits.money import money
+from credits.figures import PAYING
+from credits.models import Offer, Subscription
+from credits.money import grouped, money
 from credits.payments import client, publishing
 from credits.payments.client import SellingUnavailable
 from credits.pricing import PricingError
 from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
+from credits.staff.links import link_to_list
 from credits.staff.offer_forms import DraftForm, PlaceForm
 
 ALL = ("draft", "published", "retired")
@@ -81,8 +84,9 @@ class OfferAdmin(ReadOnlyAdmin):
     fields = (
         "name", "slug", "is_now", "kind", "credits", "rollover_cap", "price", "amount", "currency",
         "interval", "trial_days", "trial_credits", "stripe_price_id", "replaces", "order",
+        "subscribers",
     )  # fmt: skip
-    readonly_fields = ("is_now", "price")
+    readonly_fields = ("is_now", "price", "subscribers")
     list_filter = (State, "kind")
     ordering = ("order", "slug")
     search_fields = ("slug__istartswith", "name__istartswith", "stripe_price_id__exact")
@@ -95,6 +99,17 @@ class OfferAdmin(ReadOnlyAdmin):
     @admin.display(description=_("price"))
     def price(self, offer: Offer) -> str:
         return _price(offer)
+
+    @admin.display(description=_("subscribers"), empty_value="-")
+    def subscribers(self, offer: Offer) -> SafeString | None:
+        """Who has the plan, and pays or should."""
+        if not offer.stripe_price_id or offer.kind != Offer.Kind.PLAN:
+            return None
+        having = {"price_id": offer.stripe_price_id, "status__in": ",".join(PAYING)}
+        count = Subscription.objects.filter(
+            price_id=offer.stripe_price_id, status__in=PAYING
+        ).count()
+        return link_to_list("credits_subscription", grouped(having_it.count()), **having)
 
     def has_add_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_offer")

@@ -19,7 +19,15 @@ from unfold.decorators import action
 from credits import services
 from credits.models import PromotionalCode, Redemption
 from credits.services.promotions import MOST_AT_ONCE, MOST_DAYS, normalised
-from credits.staff.base import LastDayField, StaffForm, actor_of, end_of, number, start_of
+from credits.staff.base import (
+    LastDayField,
+    StaffForm,
+    actor_of,
+    end_of,
+    last_day_of,
+    number,
+    start_of,
+)
 from credits.staff.links import link_to_list, link_to_row
 from credits.staff.lists import BookList
 from credits.staff.search import account_named
@@ -78,12 +86,16 @@ class PromotionalCodeAdmin(BookList):
 
     list_display = (
         "code", "campaign", *map(number, ("credits", "uses", "most_uses")), "valid_from",
-        "valid_until", "active",
+        "last_day", "active",
+    )  # fmt: skip
+    fields = (
+        "code", "campaign", "credits", "days", "uses", "most_uses", "redemptions", "valid_from",
+        "last_day", "new_customers_only", "active", "created_by", "created_at",
     )  # fmt: skip
     list_filter = ("active", "new_customers_only")
     moment = ""
     search_help_text = _("A whole code or campaign.")
-    readonly_fields = ("redemptions",)
+    readonly_fields = ("redemptions", "last_day")
     actions = ("switch_off",)
     actions_detail = ("switch_off_this",)
 
@@ -95,6 +107,11 @@ class PromotionalCodeAdmin(BookList):
 
     def find(self, word: str) -> Q:
         return Q(code=normalised(word)) | Q(campaign=word)
+
+    @admin.display(description=_("last day"), empty_value=_("no end"))
+    def last_day(self, code: PromotionalCode) -> str | None:
+        """As the form asks for it; in the database stands the moment after it."""
+        return f"{last_day_of(code.valid_until):%Y-%m-%d}" if code.valid_until else None
 
     @admin.display(description=_("redemptions"))
     def redemptions(self, code: PromotionalCode) -> SafeString:
