@@ -105,11 +105,13 @@ class OfferAdmin(ReadOnlyAdmin):
         """Who has the plan, and pays or should."""
         if not offer.stripe_price_id or offer.kind != Offer.Kind.PLAN:
             return None
-        having = {"price_id": offer.stripe_price_id, "status__in": ",".join(PAYING)}
-        count = Subscription.objects.filter(
-            price_id=offer.stripe_price_id, status__in=PAYING
-        ).count()
-        return link_to_list("credits_subscription", grouped(having_it.count()), **having)
+        having_it = Subscription.objects.filter(price_id=offer.stripe_price_id, status__in=PAYING)
+        return link_to_list(
+            "credits_subscription",
+            grouped(having_it.count()),
+            price_id=offer.stripe_price_id,
+            status__in=",".join(PAYING),
+        )
 
     def has_add_permission(self, request: HttpRequest, object_id: str = "") -> bool:
         return request.user.has_perm("credits.change_offer")

@@ -108,7 +108,7 @@ class PromotionalCodeAdmin(BookList):
     def find(self, word: str) -> Q:
         return Q(code=normalised(word)) | Q(campaign=word)
 
-    @admin.display(description=_("last day"), empty_value=_("no end"))
+    @admin.display(description=_("last day"), empty_value="-")
     def last_day(self, code: PromotionalCode) -> str | None:
         """As the form asks for it; in the database stands the moment after it."""
         return f"{last_day_of(code.valid_until):%Y-%m-%d}" if code.valid_until else None
