@@ -1,5 +1,6 @@
 """Offers in the admin: drafts that nobody sees, publishing, successors, retiring."""
 
+import html
 import re
 from dataclasses import asdict, replace
 
@@ -8,7 +9,7 @@ from django.db import transaction
 from django.urls import reverse
 
 from credits import drafts, queries
-from credits.models import Offer, StaffAction, TermsAreFixed
+from credits.models import Offer, StaffAction, Subscription, TermsAreFixed
 from credits.payments import publishing
 from credits.pricing import Listed, PricingError
 from credits.staff.offers import STATES
@@ -238,6 +239,22 @@ class TestThePages:
         assert said == [
             ("team", "Old team", "published", 8900), ("team-2", "Team", "published", 7900),
         ]  # fmt: skip
+
+    def test_count_the_subscribers_and_lead_to_them(self, staff, draft, publish, account, now):
+        offer = publish(draft)
+        Offer.objects.filter(pk=offer.pk).update(stripe_price_id="price_1")
+        for number, (price, status) in enumerate(
+            [("price_1", "active"), ("price_1", "canceled"), ("price_2", "active")]
+        ):
+            Subscription.objects.create(
+                subscription_id=f"sub_{number}", account=account, status=status, price_id=price,
+                as_of=now,
+            )  # fmt: skip
+        text = staff.get(self.url(offer, "change")).content.decode()
+        link = re.search(r'href="([^"]*subscription/\?[^"]*)"[^>]*>1</a>', text)
+        assert link, "one subscriber"
+        listed = staff.get(html.unescape(link[1])).context["cl"].result_list
+        assert [row.subscription_id for row in listed] == ["sub_0"]
 
     def test_say_what_is_wrong(self, staff):
         page = staff.post(reverse("admin:credits_offer_add"), self.fields(currency="xxx"))

@@ -390,6 +390,17 @@ class TestTheAdmin:
 
         assert PromotionalCode.objects.get().valid_from == start_of(tomorrow)
 
+    def test_says_the_last_day_as_it_was_asked_for(self, staff):
+        tomorrow = (timezone.now() + timedelta(days=1)).date()
+        page = self.add(staff, code="SHORT", count=1, valid_until=tomorrow)
+        code = PromotionalCode.objects.get()
+        one = staff.get(reverse("admin:credits_promotionalcode_change", args=[code.pk]))
+
+        assert code.valid_until.date() == tomorrow + timedelta(days=1)
+        for shown in (page, one):
+            text = shown.content.decode()
+            assert f"{tomorrow}" in text and f"{code.valid_until.date()}" not in text
+
     def test_finds_a_campaign_of_two_words_and_a_code_in_small_letters(self, staff, make_code):
         make_code(campaign="spring fair")
         listing = reverse("admin:credits_promotionalcode_changelist")
