@@ -131,13 +131,15 @@ class StaffForm(forms.Form):
             field.widget.attrs.update(field.widget_attrs(field.widget))
 
 
-def number(name: str, description: Any = None) -> Callable[[Any], str]:
+def number(
+    name: str, description: Any = None, write: Callable[[int], str] = grouped
+) -> Callable[[Any], str]:
     """A column with a whole number as people read it: 1,250; admin.css puts it to the right."""
 
     @admin.display(description=description or name.replace("_", " "), ordering=name, empty_value="")
     def show(row: Any) -> str:
         value = getattr(row, name)
-        return "" if value is None else grouped(value)
+        return "" if value is None else write(value)
 
     show.__name__ = f"number_{name}"
     return show

@@ -10,6 +10,7 @@ from django.utils.translation import gettext_lazy as _
 
 from credits.explanations import explain
 from credits.models import CreditLot, Hold, LedgerEntry, RetailToken
+from credits.money import signed
 from credits.staff import search
 from credits.staff.base import number
 from credits.staff.links import link_to_list
@@ -62,8 +63,8 @@ class HoldAdmin(WithLines):
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(BookList):
     list_display = (
-        "created_at", "customer", number("sequence", _("line")), "kind", "pool", number("amount"),
-        number("balance_after"), "reference", "actor",
+        "created_at", "customer", number("sequence", _("line")), "kind", "pool",
+        number("amount", write=signed), number("balance_after"), "reference", "actor",
     )  # fmt: skip
     readonly_fields = ("customer", "why")
     search_help_text = _(
