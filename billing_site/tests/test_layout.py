@@ -1,6 +1,5 @@
 """Nothing jumps about on a page while it loads and while its parts are replaced."""
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -26,7 +25,12 @@ SIZES = pytest.mark.parametrize(
     "viewport", [PHONE, {"width": 1280, "height": 800}], ids=["phone", "desktop"]
 )
 STORY = "\n\n".join(["Once upon a time a ledger balanced, and everyone slept well. " * 3] * 4)
-FONT_SECONDS = 0.3  # after the text, every time: a routed request is not cached
+PAINTED = """() => performance.getEntriesByName("first-contentful-paint").length > 0"""
+FONT_WAS_LATE = """() => {
+  const [painted] = performance.getEntriesByName("first-contentful-paint");
+  const fonts = performance.getEntriesByType("resource").filter(({ name }) => /woff2$/.test(name));
+  return fonts.length > 0 && fonts.every((font) => font.responseEnd > painted.startTime);
+}"""
 LATE = """document.querySelector("p").before(
   Object.assign(document.createElement("div"), { style: "height: 300px" }))"""
 
@@ -38,14 +42,15 @@ def new_context(new_context) -> Callable[..., BrowserContext]:
     def make(**options: Any) -> BrowserContext:
         context = new_context(**options)
         layout.observe(context)
-        context.route("**/*.woff2", slowly)
+        context.route("**/*.woff2", after_the_text)
         return context
 
     return make
 
 
-def slowly(route: Route) -> None:
-    time.sleep(FONT_SECONDS)
+def after_the_text(route: Route) -> None:
+    """Every time: a routed request is not cached."""
+    route.request.frame.wait_for_function(PAINTED)
     route.continue_()
 
 
@@ -54,6 +59,7 @@ def test_nothing_shifts_while_a_page_loads(walk: Walk, viewport: dict[str, int])
     jumping = {}
     for name, page, _loaded in walk.pages(viewport=viewport):
         found = layout.shifts(page)
+        assert page.evaluate(FONT_WAS_LATE), name
         if layout.total(found) >= MOST_SHIFT:
             jumping[name] = found
     assert jumping == {}
