@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 import psycopg
 from django.conf import settings
@@ -31,6 +31,9 @@ from django.utils import timezone
 
 from credits import services as credits
 from generation import runner, services
+
+if TYPE_CHECKING:
+    from procrastinate import App
 
 logger = logging.getLogger(__name__)
 
@@ -97,17 +100,34 @@ def _work_with_procrastinate(concurrency: int, stop: threading.Event) -> None:
             # A copy: what tasks defer must go through the Django connection, in their transaction.
             connector = cast(DjangoConnector, app.connector).get_worker_connector()
             connector.listen_notify = partial(_listen, connector.listen_notify)  # type: ignore[method-assign]
-            worker_app = app.with_connector(connector)
-            worker_app.run_worker(
-                name=worker_name(),
-                concurrency=concurrency,
-                delete_jobs="always",  # the Generation row keeps the history
-            )
+            asyncio.run(_run_until(stop, app.with_connector(connector), concurrency))
         except (exceptions.ConnectorException, psycopg.OperationalError, DatabaseError) as error:
             logger.warning("the database went away, trying again: %s", error)
             stop.wait(1)
         else:
-            stop.set()  # it returns normally only after a signal
+            stop.set()  # it returns normally only then
+
+
+async def _run_until(stop: threading.Event, app: "App", concurrency: int) -> None:
+    """Procrastinate's worker until `stop` is set; it finishes the jobs that it has begun.
+
+    Its own signal handlers are there only after its first queries: until then ours had the signal,
+    and the worker would never end.
+    """
+    async with app.open_async():
+        working = asyncio.create_task(
+            app.run_worker_async(
+                name=worker_name(),
+                concurrency=concurrency,
+                delete_jobs="always",  # the Generation row keeps the history
+                install_signal_handlers=False,
+            )
+        )
+        while not (stop.is_set() or working.done()):
+            await asyncio.wait([working], timeout=POLL_SECONDS)
+        working.cancel()  # which it takes as: begin no more jobs
+        with suppress(asyncio.CancelledError):
+            await working
 
 
 async def _listen(listen: Callable[..., Awaitable[None]], **what: object) -> None:

@@ -142,7 +142,8 @@ class UserAdmin(PersonPages, DjangoUserAdmin, LoggedAdmin):  # type: ignore[type
 
     def get_actions_detail(self, request: HttpRequest, object_id: int) -> list[Any]:
         """Of who is erased nothing is left to be exported or erased."""
-        if User.objects.filter(pk=object_id, erased_at__isnull=False).exists():
+        user = self.get_object(request, str(object_id))
+        if user is None or user.erased_at is not None:
             return []
         found: list[Any] = super().get_actions_detail(request, object_id)
         return found

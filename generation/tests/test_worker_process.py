@@ -52,6 +52,12 @@ def test_a_worker_runs_what_is_queued_and_stops_on_sigterm(generation, backend, 
     assert available(account, timezone.now()) == 9
 
 
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="Procrastinate's start")
+def test_sigterm_while_the_worker_starts_is_not_lost(backend):
+    with worker(backend.base_url, point="sigterm_while_starting") as process:
+        assert process.wait(30) == 0
+
+
 def test_sigterm_lets_the_worker_finish_what_is_under_way(generation, backend, account):
     backend.chunk_delay = 0.2
     with worker(backend.base_url) as process:

@@ -2,7 +2,8 @@
 
     python -m generation.tests.worker_process POINT
 
-POINT is a key of FAULTS, or `none`. The process kills itself with SIGKILL when it gets there.
+POINT is a key of `faults`. The process kills itself with SIGKILL when it gets there, or asks itself
+to stop with SIGTERM.
 """
 
 import os
@@ -15,7 +16,10 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from procrastinate.manager import JobManager
+
 SECONDS = 40
+REGISTER = JobManager.register_worker
 
 
 def database_url() -> str:
@@ -66,6 +70,12 @@ def die(*args: Any, **kwargs: Any) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+async def stop_while_registering(jobs: Any) -> Any:
+    """In place of JobManager.register_worker, after which Procrastinate listens to signals."""
+    os.kill(os.getpid(), signal.SIGTERM)
+    return await REGISTER(jobs)
+
+
 def main(point: str) -> None:
     import contextlib
 
@@ -85,6 +95,9 @@ def main(point: str) -> None:
         "during_the_call": lambda: mock.patch.object(services, "keep", die),
         "before_the_result_is_stored": lambda: mock.patch.object(services, "succeed", die),
         "before_the_capture": lambda: mock.patch.object(credits, "capture", die),
+        "sigterm_while_starting": lambda: mock.patch.object(
+            JobManager, "register_worker", stop_while_registering
+        ),
     }
     with faults[point]():
         call_command("worker", concurrency=2)

@@ -146,7 +146,7 @@ def test_staff_reads_the_nights_in_the_admin(finds, admin_client):
     finds(MISSING)
     nightly.run(nightly.claim(NIGHT), now=NIGHT)
     listing = reverse("admin:credits_reconciliation_changelist")
-    assert "March 10, 2026" in admin_client.get(listing).content.decode()
+    assert "2026-03-10" in admin_client.get(listing).content.decode()
     night = Reconciliation.objects.get()
     page = reverse("admin:credits_reconciliation_change", args=[night.pk])
     shown = admin_client.get(page).content.decode()
