@@ -13,6 +13,7 @@ from .servers import as_user, only_as_root, ordinary_user, query, run_python
 
 SETUP = """
 import json, os, signal, sys, threading
+from contextlib import suppress
 from pathlib import Path
 import django
 from django.conf import settings
@@ -81,7 +82,11 @@ print(ask("SELECT count(*) FROM kept"))
 
     def test_waits_while_the_server_recovers_from_a_killed_session(self, directory: Path) -> None:
         code = """
-os.kill(ask("SELECT pg_backend_pid()"), signal.SIGKILL)
+pid = ask("SELECT pg_backend_pid()")
+os.kill(pid, signal.SIGKILL)
+with suppress(ProcessLookupError):
+    while True:  # until the server has noticed: a session that begins before is ended with the rest
+        os.kill(pid, 0)
 connection.close()
 print(ask("SELECT count(*) FROM kept"))
 """
