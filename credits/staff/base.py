@@ -103,6 +103,18 @@ class LastDayField(forms.DateField):
         return day
 
 
+class MinorUnits(forms.IntegerField):
+    """Money. Django alone would take 9.00 for 9, which is $0.09."""
+
+    widget = widgets.UnfoldAdminIntegerFieldWidget
+
+    def to_python(self, value: Any) -> int | None:
+        if "." in str(value):
+            raise forms.ValidationError(_("In minor units, without a point: 900 usd are $9.00."))
+        found: int | None = super().to_python(value)
+        return found
+
+
 class StaffForm(forms.Form):
     """A form that looks like the admin's own. Without fields it is only a button."""
 

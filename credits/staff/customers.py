@@ -19,7 +19,7 @@ from credits.models import Account, Payment
 from credits.payments import rehearsals
 from credits.services.errors import MOST_PAID
 from credits.staff import customer_page
-from credits.staff.base import ReadOnlyAdmin, StaffForm, actor_of, number
+from credits.staff.base import MinorUnits, ReadOnlyAdmin, StaffForm, actor_of, number
 from credits.staff.purchases import purchases_of
 from credits.staff.search import accounts_named
 
@@ -35,12 +35,12 @@ class WhatIfForm(StaffForm):
 
     what = forms.ChoiceField(label=_("If this happened now"), choices=rehearsals.What.choices)
     payment = forms.ChoiceField(label=_("Purchase"), required=False)
-    amount = forms.IntegerField(
-        label=_("Amount refunded, in the currency's smallest unit (cents)"),
+    amount = MinorUnits(
+        label=_("Amount refunded"),
         required=False,
         min_value=1,
         max_value=MOST_PAID,
-        help_text=_("Empty: all that is left."),
+        help_text=_("In minor units: 900 usd are $9.00. Empty: all that is left."),
     )
 
     def __init__(self, *args: Any, account: Account, **kwargs: Any) -> None:

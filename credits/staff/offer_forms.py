@@ -6,24 +6,11 @@ from typing import Any
 from django import forms
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
-from unfold.widgets import UnfoldAdminIntegerFieldWidget
 
 from credits import drafts
 from credits.models import Offer
 from credits.pricing import Listed, PricingError
-from credits.staff.base import StaffForm
-
-
-class MinorUnits(forms.IntegerField):
-    """Money. Django alone would take 9.00 for 9, which is $0.09."""
-
-    widget = UnfoldAdminIntegerFieldWidget
-
-    def to_python(self, value: Any) -> int | None:
-        if "." in str(value):
-            raise forms.ValidationError(_("In minor units, without a point: 900 usd are $9.00."))
-        found: int | None = super().to_python(value)
-        return found
+from credits.staff.base import MinorUnits, StaffForm
 
 
 class OfferForm(StaffForm):

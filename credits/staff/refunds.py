@@ -29,7 +29,7 @@ from credits.models import (
 from credits.payments import refunding
 from credits.payments.client import SellingUnavailable
 from credits.services.errors import MOST_PAID
-from credits.staff.base import StaffForm
+from credits.staff.base import MinorUnits, StaffForm
 from credits.staff.links import link_to_list, link_to_row
 from credits.staff.lists import BookList
 from credits.staff.refund_words import in_currency, intro, outlook
@@ -40,10 +40,11 @@ class RefundForm(StaffForm):
     """`key` makes a form that is sent twice one refund."""
 
     key = forms.RegexField(r"^[0-9a-f]{32}$", widget=forms.HiddenInput)
-    amount = forms.IntegerField(
-        label=_("Amount, in the currency's smallest unit (cents)"),
+    amount = MinorUnits(
+        label=_("Amount"),
         min_value=1,
         max_value=MOST_PAID,
+        help_text=_("In minor units: 900 usd are $9.00."),
     )
     reason = forms.CharField(
         label=_("Reason"), max_length=255, help_text=_("Kept with your name, here and at Stripe.")

@@ -206,6 +206,7 @@ class TestThePages:
     def test_say_what_is_wrong(self, form, stripe_api):
         assert b"from 1 to 500" in form(amount=501, step="preview").content
         assert form(amount="x", step="preview").status_code == 400
+        assert b"900 usd are $9.00" in form(amount="3.00", step="preview").content, "not 3 cents"
         stripe_api.out_of_order = True
         assert b"not available" in form(step="confirm", agreed="200").content
 
