@@ -103,7 +103,7 @@ class Generation(models.Model):
             models.Index(
                 name="generation_retail", fields=["created_at"], condition=Q(funding="retail")
             ),
-            # Kept for a day (KEY_LIFE); staff searches for it.
+            # Forgotten after KEY_LIFE (services.py); staff searches for it.
             models.Index(
                 name="generation_by_key",
                 fields=["idempotency_key"],
