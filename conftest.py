@@ -64,6 +64,26 @@ TABLES = [
 ]
 
 
+# The files that take longest go first, so that no process waits for another at the end.
+LONGEST = [
+    "test_order.py",
+    "test_docs.py",
+    "test_layout.py",
+    "test_life.py",
+    "test_crashes.py",
+    "test_machine.py",
+    "test_quickstart.py",
+    "test_accessibility.py",
+    "test_worker_process.py",
+    "test_admin_access.py",
+]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.name, len(LONGEST)))
+
+
 @pytest.fixture(autouse=True, scope="session")
 def quick_settings() -> Iterator[None]:
     """Without what takes most of many a test's time and is not what it looks at."""
