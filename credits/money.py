@@ -1,6 +1,7 @@
 """Money and credits as people write them; elsewhere minor units with their currency, and ints."""
 
 from django.utils.formats import number_format
+from django.utils.translation import ngettext
 
 SYMBOLS = {"usd": "$", "eur": "€", "gbp": "£", "jpy": "¥"}
 # Digits after the point of a currency's minor units, as Stripe counts them; all others have two.
@@ -34,3 +35,13 @@ def signed(amount: int) -> str:
 def grouped(number: int) -> str:
     """Credits, or how many of anything: 1,250."""
     return str(number_format(number, force_grouping=True))
+
+
+def credits_words(number: int) -> str:
+    """1 credit, 1,250 credits."""
+    return ngettext("%s credit", "%s credits", number) % grouped(number)
+
+
+def single_words(number: int) -> str:
+    """1 single generation, 3 single generations."""
+    return ngettext("%s single generation", "%s single generations", number) % grouped(number)

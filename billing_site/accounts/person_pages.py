@@ -14,6 +14,7 @@ from unfold.decorators import action
 from billing_site.accounts import erasure, export
 from billing_site.accounts.models import User
 from credits import services as credits
+from credits.money import credits_words, grouped, single_words
 from credits.payments.client import SellingUnavailable
 from credits.staff.base import FormPages, StaffForm, actor_of
 
@@ -120,11 +121,9 @@ def _refusal(user: User) -> str:
 
 def _lost(losses: erasure.Losses) -> list[str]:
     """What to check before, a sentence a line."""
-    lost = ngettext("%s credit", "%s credits", losses.credits) % f"{losses.credits:,}"
-    tokens = ngettext("%d single generation", "%d single generations", losses.tokens)
     lines = [
         gettext("%(credits)s and %(tokens)s are lost.")
-        % {"credits": lost, "tokens": tokens % losses.tokens},
+        % {"credits": credits_words(losses.credits), "tokens": single_words(losses.tokens)},
         gettext("A plan is running: Stripe ends it at once, and refunds nothing.")
         if losses.has_plan
         else gettext("No plan is running."),
@@ -142,5 +141,5 @@ def _lost(losses: erasure.Losses) -> list[str]:
         owed = ngettext(
             "%s credit is owed, and forgiven.", "%s credits are owed, and forgiven.", losses.owed
         )
-        lines.append(owed % f"{losses.owed:,}")
+        lines.append(owed % grouped(losses.owed))
     return lines

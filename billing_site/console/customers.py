@@ -5,10 +5,11 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from billing_site.accounts.services import users_of_key
 from credits.models import Account
+from credits.money import credits_words
 from credits.staff.search import ACCOUNT_FINDERS, uuid_in
 from credits.staff.timeline import SOURCES, Source, Told
 from generation import failures
@@ -34,11 +35,7 @@ def _rows(account_id: int) -> QuerySet[Any]:
 
 
 def _tell(generation: Generation) -> Told:
-    price = (
-        ngettext("%d credit", "%d credits", generation.cost) % generation.cost
-        if generation.cost
-        else _("a single generation")
-    )
+    price = credits_words(generation.cost) if generation.cost else _("a single generation")
     words = _("A %(what)s for %(price)s (%(id)s): %(status)s") % {
         "what": generation.operation,
         "price": price,

@@ -9,12 +9,12 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from credits.models import Notice
+from credits.money import credits_words as _credits
 from credits.money import grouped, money
+from credits.money import single_words as _single
 from credits.notices.plan_letters import plan_changed
 from credits.notices.wording import STAYS, Context, Letter
-from credits.notices.wording import credits_words as _credits
 from credits.notices.wording import date_words as _date
-from credits.notices.wording import single_words as _single
 
 Kind = Notice.Kind
 

@@ -9,15 +9,8 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from credits.models import Offer
-from credits.money import money
-from credits.notices.wording import (
-    STAYS,
-    Context,
-    Letter,
-    credits_words,
-    date_words,
-    single_words,
-)
+from credits.money import credits_words, money, single_words
+from credits.notices.wording import STAYS, Context, Letter, date_words
 
 
 def plan_changed(context: Context) -> Letter:

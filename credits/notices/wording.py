@@ -6,9 +6,7 @@ from typing import Any
 
 from django.utils import timezone
 from django.utils.formats import date_format
-from django.utils.translation import gettext_lazy, ngettext
-
-from credits.money import grouped
+from django.utils.translation import gettext_lazy
 
 Context = dict[str, Any]  # what a notice keeps for its text
 
@@ -25,14 +23,6 @@ class Letter:
     button_path: str
     facts: list[tuple[str, str]] = field(default_factory=list)
     link: tuple[str, str] | None = None  # to a page of Stripe's
-
-
-def credits_words(number: int) -> str:
-    return ngettext("%s credit", "%s credits", number) % grouped(number)
-
-
-def single_words(number: int) -> str:
-    return ngettext("%s single generation", "%s single generations", number) % grouped(number)
 
 
 def date_words(iso: str) -> str:

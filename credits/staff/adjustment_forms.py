@@ -4,12 +4,12 @@ from typing import Any
 from uuid import uuid4
 
 from django import forms
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from credits.explanations import lot_words
 from credits.models import Account, Adjustment, CreditLot, Hold, Pool, RetailToken
-from credits.money import money
+from credits.money import credits_words, money
 from credits.services.errors import MOST_CREDITS
 from credits.staff.base import LastDayField, StaffForm, end_of
 
@@ -150,9 +150,8 @@ def _described(lot: CreditLot) -> str:
 
 def _work(hold: Hold) -> str:
     """A generation by its id, which the customer knows, with its price."""
-    price = ngettext("%d credit", "%d credits", hold.amount) % hold.amount
     what = hold.reference.replace(":", " ", 1)
-    return f"{hold.created_at:%Y-%m-%d %H:%M} UTC, {price}: {what}"
+    return f"{hold.created_at:%Y-%m-%d %H:%M} UTC, {credits_words(hold.amount)}: {what}"
 
 
 def _single(token: RetailToken) -> str:

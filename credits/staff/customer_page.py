@@ -16,7 +16,7 @@ from unfold import widgets
 from credits import queries
 from credits.explanations import explain, lot_words, short_key
 from credits.models import Account, CreditLot, Hold, Pool, RetailToken, StaffAction
-from credits.money import money, signed
+from credits.money import grouped, money, signed
 from credits.payments.plan_state import plan_state
 from credits.payments.rehearsals import Outlook
 from credits.staff import timeline
@@ -200,7 +200,7 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
             "amount": signed(entry.amount),
             "pool": entry.get_pool_display().lower(),
             "words": str(explain(entry)),
-            "balance": f"{entry.balance_after:,}",
+            "balance": grouped(entry.balance_after),
         }
     if not outlook.entries:
         yield _("No credits move.")
@@ -213,8 +213,8 @@ def outlook_lines(outlook: Outlook) -> Iterator[str]:
         if before != after:
             yield _("%(label)s: %(before)s before, %(after)s after.") % {
                 "label": label,
-                "before": f"{before:,}",
-                "after": f"{after:,}",
+                "before": grouped(before),
+                "after": grouped(after),
             }
     if outlook.before == outlook.after:
         yield _("The balance stays as it is; what is used stays used.")

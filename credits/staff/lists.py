@@ -28,6 +28,7 @@ from unfold.views import ChangeList
 
 from credits import services
 from credits.models import Account
+from credits.money import grouped
 from credits.staff.base import ReadOnlyAdmin, actor_of
 from credits.staff.links import link_to_row
 from credits.staff.search import account_named
@@ -51,10 +52,10 @@ class CappedPages(Paginator):  # type: ignore[type-arg]
     @property
     def size(self) -> str:
         if self._estimate:
-            return gettext("about %(count)s") % {"count": f"{self._estimate:,}"}
+            return gettext("about %(count)s") % {"count": grouped(self._estimate)}
         if self._counted > MOST:
-            return gettext("more than %(count)s") % {"count": f"{MOST:,}"}
-        return f"{self._counted:,}"
+            return gettext("more than %(count)s") % {"count": grouped(MOST)}
+        return grouped(self._counted)
 
     @cached_property
     def _estimate(self) -> int:

@@ -14,7 +14,6 @@ from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import gettext
@@ -343,9 +342,9 @@ def _brings(offer: Offer) -> list[str]:
     """What who buys it gets, a sentence each."""
     lines = []
     if offer.credits:
-        lines.append(gettext("It brings %s credits.") % number_format(offer.credits))
+        lines.append(gettext("It brings %s credits.") % grouped(offer.credits))
     if offer.rollover_cap:
-        cap = number_format(offer.rollover_cap)
+        cap = grouped(offer.rollover_cap)
         lines.append(gettext("Up to %s unused ones are carried over.") % cap)
     if offer.trial_days:
         sentence = gettext(

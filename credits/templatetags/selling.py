@@ -9,7 +9,7 @@ from django.utils.translation import ngettext
 
 from credits import queries
 from credits.models import Offer
-from credits.money import grouped, money
+from credits.money import credits_words, grouped, money
 
 register = template.Library()
 
@@ -30,10 +30,9 @@ def price(offer: Offer) -> str:
 def trial(offer: Offer) -> str:
     """What a trial of the plan is: "7 days free with 5 credits, then $9.00 per month"."""
     days = ngettext("%s day", "%s days", offer.trial_days)
-    brought = ngettext("%s credit", "%s credits", offer.trial_credits)
     return _("%(days)s free with %(credits)s, then %(price)s per %(interval)s") % {
         "days": days % grouped(offer.trial_days),
-        "credits": brought % grouped(offer.trial_credits),
+        "credits": credits_words(offer.trial_credits),
         "price": price(offer),
         "interval": offer.get_interval_display(),
     }
