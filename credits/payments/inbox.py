@@ -118,7 +118,7 @@ def apply(row: InboxEvent, now: datetime) -> None:
 def _apply(row: InboxEvent, event: Event) -> None:
     """Applies one event within a savepoint and notes on the row, unsaved, what became of it."""
     row.attempts += 1
-    row.account_id = _customer_of(event)
+    done = None
     try:
         with transaction.atomic():
             done = rules.apply(event)
@@ -137,6 +137,8 @@ def _apply(row: InboxEvent, event: Event) -> None:
             settle(row, State.IGNORED, done.ignored_because)
         else:
             settle(row, State.APPLIED)
+    if done is None:
+        row.account_id = _customer_of(event)
 
 
 def _customer_of(event: Event) -> int | None:
