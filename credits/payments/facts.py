@@ -48,7 +48,7 @@ def learn(events: Iterable[Event]) -> Facts:
     remember_payments(invoices)
     ids = [accounts[invoice.customer_id].pk for invoice in invoices]
     plans = plans_with(line.price_id for invoice in invoices for line in invoice.lines)
-    return Facts(accounts, plans, _booked(invoices, ids), _ended(invoices), _newest(ids))
+    return Facts(accounts, plans, _booked(invoices, ids), _ended(invoices), newest_periods(ids))
 
 
 def remember_payments(invoices: list[Invoice]) -> None:
@@ -85,8 +85,11 @@ def _ended(invoices: list[Invoice]) -> set[str]:
     return set(ended.values_list("subscription_id", flat=True))
 
 
-def _newest(account_ids: list[int]) -> dict[tuple[int, str], CreditLot]:
-    """A later period is always granted later: older ones are refused."""
+def newest_periods(account_ids: list[int]) -> dict[tuple[int, str], CreditLot]:
+    """The lots of newest_period, by account and subscription.
+
+    A later period is always granted later: older ones are refused.
+    """
     periods = CreditLot.objects.filter(
         account__in=account_ids, terms__has_keys=["subscription", "period_end"]
     )

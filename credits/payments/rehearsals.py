@@ -23,6 +23,7 @@ from credits.models import (
     purchase_keys,
 )
 from credits.payments import refunding, rules
+from credits.payments.facts import newest_periods
 from credits.payments.outcomes import Event, Ignore, Wait
 from credits.payments.plan_state import PlanState, plan_state
 from credits.payments.readers import Object, Unreadable
@@ -136,12 +137,8 @@ def _renewal(account: Account, state: PlanState, now: datetime) -> Event:
 
 def _paid_until(subscription: Subscription) -> datetime | None:
     """Until when credits came for it; until then it runs where none have come yet."""
-    periods = CreditLot.objects.filter(
-        account=subscription.account_id,
-        terms__subscription=subscription.subscription_id,
-        terms__has_key="period_end",
-    )
-    newest = periods.order_by("-pk").first()
+    account_id = subscription.account_id
+    newest = newest_periods([account_id]).get((account_id, subscription.subscription_id))
     return datetime.fromisoformat(newest.terms["period_end"]) if newest else subscription.period_end
 
 
