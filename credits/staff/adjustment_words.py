@@ -32,6 +32,18 @@ def what(adjustment: Adjustment) -> str:
     return gettext("%(what)s, last day %(day)s (UTC)") % {"what": words, "day": day}
 
 
+def in_short(terms: dict[str, Any]) -> str:
+    """The same of its kind and terms alone, without a query: "Add credits: 5 bulk"."""
+    kind = terms.get("kind", "")
+    words = str(dict(Adjustment.Kind.choices).get(kind, kind))
+    pools = [Pool(terms[name]).label.lower() for name in ("pool", "to_pool") if name in terms]
+    if "amount" in terms:
+        words += f": {grouped(terms['amount'])} " + " → ".join(pools)
+    if day := _last_day_of(terms):
+        words += ", " + gettext("last day %s") % day
+    return words
+
+
 def why(adjustment: Adjustment) -> str:
     """The code of the reason as the form offers it."""
     return str(REASON_CODES.get(adjustment.reason_code, adjustment.reason_code))

@@ -23,7 +23,7 @@ from credits.models import Account, Adjustment, StaffAction
 from credits.staff import adjustment_words
 from credits.staff.adjustment_forms import FORMS, AdjustmentForm, StartForm
 from credits.staff.base import ReadOnlyAdmin, StaffForm, number
-from credits.staff.deeds import adjustment_in_words, in_words
+from credits.staff.deeds import in_words
 from credits.staff.links import link_to_row
 from credits.staff.search import number_in
 
@@ -74,7 +74,7 @@ class AdjustmentAdmin(ReadOnlyAdmin):
     @admin.display(description=_("what"))
     def in_short(self, adjustment: Adjustment) -> str:
         """Without asking for what it is about."""
-        return adjustment_in_words({"kind": adjustment.kind, **adjustment.terms})
+        return adjustment_words.in_short({"kind": adjustment.kind, **adjustment.terms})
 
     @admin.display(description=_("why"))
     def why(self, adjustment: Adjustment) -> str:

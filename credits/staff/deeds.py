@@ -1,15 +1,11 @@
 """What staff did to a customer, in words. The audit log keeps the stable names."""
 
-from typing import Any
-
-from django.utils.dateparse import parse_datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from credits.explanations import short
-from credits.models import Adjustment, Pool, StaffAction
-from credits.money import grouped
-from credits.staff.base import last_day_of
+from credits.models import StaffAction
+from credits.staff import adjustment_words
 
 WORDS = {
     "account.frozen": gettext_lazy("froze the account"),
@@ -65,19 +61,7 @@ def in_words(action: StaffAction) -> str:
 def _which(action: StaffAction) -> str:
     """What tells this deed from others of its kind; "" where the words say it all."""
     if action.action.startswith("adjustment."):
-        return adjustment_in_words(action.after)
+        return adjustment_words.in_short(action.after)
     if action.action.startswith(ABOUT) or action.account_id is None:
         return short(action.target)
     return ""
-
-
-def adjustment_in_words(terms: dict[str, Any]) -> str:
-    """What an adjustment is about, from its kind and terms: "Add credits: 5 bulk"."""
-    kind = terms.get("kind", "")
-    words = str(dict(Adjustment.Kind.choices).get(kind, kind))
-    pools = [Pool(terms[name]).label.lower() for name in ("pool", "to_pool") if name in terms]
-    if "amount" in terms:
-        words += f": {grouped(terms['amount'])} " + " → ".join(pools)
-    if end := parse_datetime(terms.get("expires_at") or ""):
-        words += ", " + _("last day %s") % last_day_of(end)
-    return words
