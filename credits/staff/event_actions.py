@@ -143,7 +143,12 @@ class EventActions(BookList):
         if form.is_valid():
             return self._do(request, event, do, **form.cleaned_data)
         return self.form_page(
-            request, form, title=title % event.type, intro=intro, buttons=[button]
+            request,
+            form,
+            title=title % event.type,
+            intro=intro,
+            buttons=[button],
+            original=event,
         )
 
     def _do(self, request: HttpRequest, event: InboxEvent, do: Deed, **said: str) -> HttpResponse:
