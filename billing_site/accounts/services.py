@@ -74,8 +74,7 @@ def revoke_api_key(*, key: ApiKey, now: datetime, staff: str = "") -> bool:
 
 def account_of(user_id: int) -> int | None:
     """Where the customer's page tells of what was done to a person; None without an account."""
-    owned = Account.objects.filter(user_id=user_id) if user_id else Account.objects.none()
-    return owned.values_list("pk", flat=True).first()
+    return Account.objects.filter(user_id=user_id).values_list("pk", flat=True).first()
 
 
 def _log_key(action: str, key: ApiKey, actor: str, now: datetime) -> None:

@@ -106,8 +106,6 @@ class LastDayField(forms.DateField):
 class MinorUnits(forms.IntegerField):
     """Money. Django alone would take 9.00 for 9, which is $0.09."""
 
-    widget = widgets.UnfoldAdminIntegerFieldWidget
-
     def to_python(self, value: Any) -> int | None:
         if "." in str(value):
             raise forms.ValidationError(_("In minor units, without a point: 900 usd are $9.00."))
@@ -124,6 +122,7 @@ class StaffForm(forms.Form):
         forms.IntegerField: widgets.UnfoldAdminIntegerFieldWidget,
         forms.BooleanField: widgets.UnfoldBooleanSwitchWidget,
         LastDayField: widgets.UnfoldAdminSingleDateWidget,
+        MinorUnits: widgets.UnfoldAdminIntegerFieldWidget,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

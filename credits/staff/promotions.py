@@ -200,10 +200,6 @@ class RedemptionAdmin(BookList):
     def added(self, redemption: Redemption) -> SafeString:
         return link_to_row(redemption.lot, redemption.lot.granted)
 
-    @admin.display(description=_("customer"))
-    def customer(self, redemption: Redemption) -> SafeString:
-        return link_to_row(redemption.account, redemption.account.user)
-
 
 def _terms(form: dict[str, Any]) -> dict[str, Any]:
     """The form as create_codes wants it: from the first day's beginning to the last day's end."""
