@@ -299,7 +299,7 @@ class TestAtTheSameMoment:
 
     def test_and_both_are_charged_where_nothing_keeps_them_apart(self, subscriber, monkeypatch):
         monkeypatch.setattr(plan_changes, "UNDER_WAY", timedelta(minutes=-1))
-        meet_before(monkeypatch, 2, plan_changes, "look_up")
+        meet_before(monkeypatch, 2, plan_changes, "_change")
         outcomes = race(partial(subscriber.changes, "pro"), partial(subscriber.changes, "year"))
         assert kinds(outcomes)["ChangeUnderWay"] == 0
         assert len(subscriber.paid()) == 3
